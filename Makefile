@@ -1,0 +1,54 @@
+# `make demo` and `make test` work from a fresh clone: they make .venv and install what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo test quick lint compat chaos fuzz bench full clean
+
+help:  ## What there is to make.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+install: $(INSTALLED)  ## Make .venv and install the package with its development tools.
+
+demo: install  ## Fact-check real questions on both executors, side by side.
+	$(BIN)/python -m examples.factcheck.demo
+
+lint: install  ## Style, and strict types of the package.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint  ## Lint, types and all tests.
+	$(BIN)/python -m pytest
+
+quick: install  ## The tests that take no time.
+	$(BIN)/python -m pytest -m 'not slow'
+
+compat: install  ## LangGraph's own test suite, run on ALTO.
+	$(BIN)/python -m compat suite
+
+chaos: install  ## The same with every real task held back: all declared policy, then all trusted.
+	$(BIN)/python -m compat suite --chaos
+	$(BIN)/python -m compat suite --chaos --trust
+
+fuzz: install  ## 300 random graphs on both executors.
+	$(BIN)/python -m compat.fuzz --graphs 300
+
+bench: install  ## Ratios to LangGraph and to the critical path.
+	$(BIN)/python -m benchmarks
+
+full: install  ## Everything at full size; takes hours.
+	$(BIN)/python -m compat suite
+	$(BIN)/python -m compat suite --chaos
+	$(BIN)/python -m compat suite --chaos --trust
+	$(BIN)/python -m compat.fuzz --graphs 20000
+	$(BIN)/python -m benchmarks --full
+
+clean:  ## Remove what was made.
+	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

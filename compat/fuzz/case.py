@@ -1,0 +1,119 @@
+"""One case from end to end: run it on both executors, and judge what differs.
+
+LangGraph differs from itself when delays change, since the errors and interrupts of siblings
+race. So a difference counts only where LangGraph shows none in the same aspect under several
+other delays.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from compat.fuzz.compare import Difference, compare, compare_executors
+from compat.fuzz.generate import features
+from compat.fuzz.plan import GraphPlan
+from compat.fuzz.run import Executor, Outcome, execute
+
+OTHER_DELAYS = ("1", "-0", "~2", "none", "~3", "~4", "~5", "~6")
+"""The baseline: other seeds, every delay mirrored ("-0"), no delay at all, and delays that
+break ties ("~")."""
+
+SAME_DELAYS_AGAIN = 10
+"""With threads in it even the same delays give other orders. On the virtual clock fewer are
+enough: for what LangGraph takes from a set (siblings that fail in the same instant)."""
+
+
+@dataclass
+class Verdict:
+    """What came of a case, as data that travels between processes."""
+
+    seed: int
+    plan: str
+    unexplained: list[str] = field(default_factory=list)
+    explained: list[str] = field(default_factory=list)
+    aspects: list[str] = field(default_factory=list)
+    baseline: list[str] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+    fallbacks: list[str] = field(default_factory=list)
+    virtual: tuple[float, float] = (0.0, 0.0)
+    bodies: tuple[int, int] = (0, 0)
+    trouble: str | None = None
+    shrunk: str | None = None
+
+
+def judge(
+    plan: GraphPlan,
+    executor: Executor = "alto",
+    stage: Callable[[str], None] = lambda name: None,
+) -> Verdict:
+    """Run a case on LangGraph and on `executor`, and on LangGraph with other delays.
+
+    `stage` is told who runs next, so that a watchdog can name who hangs.
+    """
+    verdict = Verdict(plan.seed, plan.to_json(), features=sorted(features(plan)))
+    stage("langgraph")
+    langgraph = execute(plan)
+    stage(executor)
+    other = execute(plan, executor)
+    stage("langgraph")
+    baseline = compare(plan, langgraph, execute(plan, delays=OTHER_DELAYS[0]))
+    verdict.baseline = [difference.aspect for difference in baseline]
+    _note(verdict, langgraph, other)
+    differences = _differences(plan, executor, langgraph, other)
+    if differences:
+        unexplained = _unexplained(plan, langgraph, differences, {d.aspect for d in baseline})
+        verdict.aspects = sorted({difference.aspect for difference in unexplained})
+        verdict.unexplained = [str(difference) for difference in unexplained]
+        verdict.explained = [str(d) for d in differences if d not in unexplained]
+    return verdict
+
+
+def differs(plan: GraphPlan, executor: Executor, aspects: set[str]) -> bool:
+    """Whether a case still shows an unexplained difference in one of these aspects."""
+    langgraph = execute(plan)
+    # Between threads a difference can come and go: look more than once.
+    for _ in range(1 if plan.has_exact_order() else 3):
+        differences = [
+            difference
+            for difference in _differences(plan, executor, langgraph, execute(plan, executor))
+            if difference.aspect in aspects
+        ]
+        if differences:
+            return bool(_unexplained(plan, langgraph, differences, set()))
+    return False
+
+
+def _differences(
+    plan: GraphPlan, executor: Executor, langgraph: Outcome, other: Outcome
+) -> list[Difference]:
+    if executor == "alto":
+        return compare_executors(plan, langgraph, other)
+    return compare(plan, langgraph, other)
+
+
+def _unexplained(
+    plan: GraphPlan, langgraph: Outcome, differences: list[Difference], shown: set[str]
+) -> list[Difference]:
+    """The differences in aspects in which LangGraph never differs from itself."""
+    again = ("0",) * (3 if plan.has_exact_order() else SAME_DELAYS_AGAIN)
+    for delays in itertools.chain(OTHER_DELAYS, again):
+        left = [difference for difference in differences if difference.aspect not in shown]
+        if not left:
+            return []
+        shown |= {d.aspect for d in compare(plan, langgraph, execute(plan, delays=delays))}
+    return [difference for difference in differences if difference.aspect not in shown]
+
+
+def _note(verdict: Verdict, langgraph: Outcome, other: Outcome) -> None:
+    names = ("started", "adopted", "discarded", "rerun", "abandoned")
+    verdict.counters = {name: other.total(name) for name in names}
+    for report in other.reports:
+        for reason, count in report["held"].items():
+            verdict.held[reason] = verdict.held.get(reason, 0) + count
+        verdict.fallbacks += report["fallbacks"]
+    verdict.virtual = (langgraph.virtual, other.virtual)
+    verdict.bodies = (langgraph.bodies.total(), other.bodies.total())

@@ -1,0 +1,1 @@
+"""Real LangGraph applications. Each is run by a test."""

@@ -1,0 +1,158 @@
+"""LangGraph's loops and runner with three additions each: a step begins, writes arrive, the end.
+
+Everything that commits is LangGraph's own code, called through `super()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextvars import ContextVar
+from types import FunctionType
+from typing import Any, Self
+
+from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.run import Run, Settings
+from langgraph_alto._langgraph.run_async import AsyncRun
+from langgraph_alto._langgraph.run_sync import SyncRun
+
+_reserved_id: ContextVar[str | None] = ContextVar("alto_reserved_id", default=None)
+
+
+def _create_checkpoint(*args: Any, id: str | None = None, **kwargs: Any) -> Any:
+    return names.create_checkpoint(*args, id=id or _reserved_id.get(), **kwargs)
+
+
+# LangGraph's method with one name in it replaced: it makes the checkpoint's id inside.
+_original_put = names.PregelLoop._put_checkpoint
+_put_checkpoint = FunctionType(
+    _original_put.__code__,
+    {**_original_put.__globals__, "create_checkpoint": _create_checkpoint},
+    _original_put.__name__,
+    _original_put.__defaults__,
+    _original_put.__closure__,
+)
+
+
+class _AltoLoop:
+    """What both loops add. Mixed in before LangGraph's class."""
+
+    alto: Run | None = None
+    step: int
+    checkpoint_metadata: Any
+
+    def tick(self) -> bool:
+        if not super().tick():  # type: ignore[misc]
+            return False
+        if self.alto is not None:
+            self.alto.began_step()
+        return True
+
+    def put_writes(
+        self, task_id: str, writes: Sequence[tuple[str, Any]], *, cached: bool = False
+    ) -> None:
+        super().put_writes(task_id, writes, cached=cached)  # type: ignore[misc]
+        if self.alto is not None and writes and task_id != names.NULL_TASK_ID:
+            self.alto.task_ended(task_id, writes)
+
+    def _put_checkpoint(self, metadata: Any) -> None:
+        alto = self.alto
+        if alto is None or metadata is self.checkpoint_metadata:
+            super()._put_checkpoint(metadata)  # type: ignore[misc]
+            return
+        reserved = alto.reservation.take(self.step)
+        if reserved is None:
+            super()._put_checkpoint(metadata)  # type: ignore[misc]
+            return
+        token = _reserved_id.set(reserved)
+        try:
+            _put_checkpoint(self, metadata)
+        finally:
+            _reserved_id.reset(token)
+
+
+class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
+    """LangGraph's synchronous loop with run-ahead beside it."""
+
+    alto: SyncRun | None = None
+
+    def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        self.stack.callback(self._close_alto)  # the last to be called
+        super().__enter__()
+        run = SyncRun(self, self._settings)
+        self.stack.callback(run.end)
+        self.alto = run
+        return self
+
+    def _close_alto(self) -> None:
+        if self.alto is not None:
+            self.alto.close()
+            self.alto = None
+
+
+class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
+    """LangGraph's asynchronous loop with run-ahead beside it."""
+
+    alto: AsyncRun | None = None
+
+    def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings = settings
+
+    async def __aenter__(self) -> Self:
+        self.stack.push_async_callback(self._close_alto)  # the last to be called
+        await super().__aenter__()
+        run = AsyncRun(self, self._settings)
+        self.stack.push_async_callback(run.aend)
+        self.alto = run
+        return self
+
+    async def _close_alto(self) -> None:
+        if self.alto is not None:
+            await self.alto.aclose()
+            self.alto = None
+
+
+class AltoRunner(names.PregelRunner):
+    """LangGraph's runner; before a step is committed, a reserved checkpoint id is confirmed."""
+
+    def _alto(self) -> Run | None:
+        put_writes = self.put_writes()
+        return getattr(getattr(put_writes, "__self__", None), "alto", None)
+
+    def tick(self, tasks: Any, **kwargs: Any) -> Iterator[None]:
+        run = self._alto()
+        if not isinstance(run, SyncRun) or run.policy.off is not None:
+            return super().tick(tasks, **kwargs)
+        run.step_timeout(kwargs.get("timeout"))
+        ticking = super().tick(self._without_finished(run, tasks), **kwargs)
+        return ticking if run.is_idle and len(tasks) == 1 else self._tick(run, ticking)
+
+    def _tick(self, run: SyncRun, ticking: Iterator[None]) -> Iterator[None]:
+        yield from ticking
+        run.confirm_head()
+
+    def atick(self, tasks: Any, **kwargs: Any) -> AsyncIterator[None]:
+        run = self._alto()
+        if not isinstance(run, AsyncRun) or run.policy.off is not None:
+            return super().atick(tasks, **kwargs)
+        run.use_astream = self.use_astream
+        run.step_timeout(kwargs.get("timeout"))
+        ticking = super().atick(self._without_finished(run, tasks), **kwargs)
+        return ticking if run.is_idle and len(tasks) == 1 else self._atick(run, ticking)
+
+    async def _atick(self, run: AsyncRun, ticking: AsyncIterator[None]) -> AsyncIterator[None]:
+        async for _ in ticking:
+            yield
+        await run.confirm_head()
+
+    def _without_finished(self, run: Run, tasks: Any) -> Any:
+        """Commit what ran ahead and is over; only the rest needs to be run."""
+        finished = set()
+        for task in run.take_finished():
+            self.commit(task, None)
+            finished.add(task.id)
+        return [t for t in tasks if t.id not in finished] if finished else tasks

@@ -1,0 +1,771 @@
+"""One run of a graph: feeds the scheduler and carries out what it decides.
+
+`Run` is what the asynchronous and the synchronous driver have in common. LangGraph's loop calls
+it when a step begins (`began_step`) and when a task's writes arrive (`task_ended`); everything
+else follows from the scheduler's commands. Decisions are made under one lock; no body and no
+handler is ever called under it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.types import PregelExecutableTask, Send
+
+from langgraph_alto import report as reports
+from langgraph_alto._langgraph import chaos, names
+from langgraph_alto._langgraph.adopted import stand_in, without_note
+from langgraph_alto._langgraph.ahead import AheadTask, GaveUp, ahead_writes, mute_context_handlers
+from langgraph_alto._langgraph.identity import (
+    Reservation,
+    TaskIdentity,
+    identity_of_send,
+    is_lazy,
+    real_values,
+)
+from langgraph_alto._langgraph.policy import run_policy, same_value, verdicts_of
+from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Emission, Player
+from langgraph_alto.core.effects import Rank, Verdict
+from langgraph_alto.core.events import (
+    Adopt,
+    AheadEnded,
+    AheadRejected,
+    Command,
+    Discard,
+    End,
+    Event,
+    RealTask,
+    RunEnded,
+    SendSpec,
+    SlotsChanged,
+    Start,
+    StepBegan,
+    TaskEnded,
+)
+from langgraph_alto.core.order import StepOrder, Turn, WakeAt
+from langgraph_alto.core.scheduler import Scheduler
+from langgraph_alto.options import Options
+from langgraph_alto.report import RunReport, Span
+
+_UNKNOWN_NODE = Verdict(
+    rank=Rank.HELD,
+    reason="unknown node",
+    detail="LangGraph ignores a Send to a node that the graph does not have",
+    unlock=None,
+    may_interrupt=False,
+    needs_identity=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an accelerated graph carries along.
+
+    `path` leads to it from the graph that was accelerated: the nodes that hold it. None, under
+    `install`, where only a run tells in which node a graph is called.
+    """
+
+    options: Options
+    name: str | None = None
+    path: tuple[str, ...] | None = None
+
+
+class Run(ABC):
+    """The run-ahead side of one loop (a run, or a subgraph's run within it)."""
+
+    use_astream = False
+
+    def __init__(
+        self, loop: Any, settings: Settings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.loop = loop
+        self.settings = settings
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.eager = settings.options.emit == "eager"
+        self.reservation = Reservation()
+        self.policy = run_policy(loop, settings.options)
+        self.report, self._owns_report = open_report(loop, settings, self.policy.off)
+        self.recording = reports.is_recording()
+        self.report_zero = self.clock()
+        self.scheduler: Scheduler | None = None
+        self.aheads: dict[int, AheadTask] = {}
+        self.order: StepOrder | None = None
+        self.context: Context | None = None
+        self.is_closed = False
+        self._is_quiet = self.policy.off is not None and not self.recording
+        self._is_alone = False
+        self._step_told = False
+        self._in_step = False
+        self._ended: dict[str, int] = {}
+        self._spans: dict[str, Span] = {}
+        self._step_zero = 0.0
+        self._adopted_by_task: dict[str, AheadTask] = {}
+
+    # What LangGraph's loop tells -----------------------------------------------------------
+
+    def began_step(self) -> None:
+        """LangGraph prepared the tasks of the next step."""
+        tasks: dict[str, PregelExecutableTask] = self.loop.tasks
+        if self._is_quiet:
+            return
+        self._in_step = True
+        self.context = copy_context()
+        if self.is_idle and len(tasks) == 1 and not self.recording and chaos.active is None:
+            # Nothing runs ahead, and nothing can beside a single task.
+            self._is_alone = True
+            return
+        self._is_alone = False
+        with self.lock:
+            self._step_told = False
+            self._ended = {}
+            for adopted in self._adopted_by_task.values():
+                self.aheads.pop(adopted.key, None)
+                adopted.cut()
+            self._adopted_by_task = {}
+            self.order = None
+            self._step_zero = self.clock()
+            restored = [t for t in tasks.values() if t.writes]
+            for task in restored:
+                self._ended[task.id] = _count_sends(task.writes)
+            self._spans = {}
+            if (
+                self.policy.off is None
+                and self.scheduler is not None
+                and not self.scheduler.is_idle
+            ):
+                self.order = None if self.eager else StepOrder()
+                self._tell_step()
+                self._begin_order(tasks)
+            if self.recording:
+                self._note_tasks(tasks)
+            if self.policy.off is not None:
+                return
+            if chaos.active is not None:
+                chaos.active.hold_back(self)
+        for task in restored:
+            self.task_ended(task.id, task.writes, is_restored=True)
+        if self.order is not None:
+            self.pump()
+
+    def task_ended(
+        self, task_id: str, writes: Sequence[tuple[str, Any]], *, is_restored: bool = False
+    ) -> None:
+        """A task's writes are final: LangGraph is about to commit them, or restored them."""
+        if self._is_alone or not self._in_step or self.is_closed:
+            return
+        end, sends = self._read_writes(writes)
+        if not (sends or self._step_told or self.recording or self.order is not None):
+            self._ended[task_id] = 0  # nothing follows from it
+            if not self._step_told:
+                return
+            is_restored = True  # another thread told of the step meanwhile, maybe without it
+        with self.lock:
+            first = is_restored or task_id not in self._ended
+            self._ended[task_id] = len(sends)
+            if self.recording and first and (span := self._spans.get(task_id)) is not None:
+                span.ended = self.clock() - self.report_zero
+            if self.policy.off is not None:
+                return
+            if self.order is not None:
+                self.order.ended(task_id)
+                self.committed(task_id, end)
+            if not first:
+                # `chaos` told it before LangGraph did.
+                self.pump()
+                return
+            if not self._step_told:
+                nothing_to_overlap = len(self._ended) >= len(self.loop.tasks)
+                if not sends or (nothing_to_overlap and chaos.active is None):
+                    return
+                self._tell_step()
+            self._carry_out(self._handle(TaskEnded(task_id, end, sends)))
+        if end is not End.FAILED or any(
+            c == names.ERROR and names.is_invalid_resume(v) for c, v in writes
+        ):
+            # After a failure LangGraph cuts the other tasks off: what they would have handed
+            # out later must not slip through before that.
+            self.pump()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs ahead and nothing was adopted in this step."""
+        return not self._adopted_by_task and (self.scheduler is None or self.scheduler.is_idle)
+
+    def take_finished(self) -> Iterator[PregelExecutableTask]:
+        """The adopted tasks that are over and whose turn it is, with their writes filled in.
+
+        They need no executor any more: the caller commits each before it asks for the next.
+        """
+        while self.order is not None:
+            with self.lock:
+                match self.order.next(self.clock()):
+                    case Turn(key):
+                        ahead = self._adopted_by_task[str(key)]
+                    case WakeAt(at, key):
+                        self.wake_later(self._adopted_by_task[str(key)], at)
+                        return
+                    case None:
+                        return
+                if ahead.end is not End.FINISHED or ahead.outbox.emissions:
+                    ahead.owes_output = True
+                    self.grant(ahead)
+                    return
+            task = ahead.adopted
+            assert task is not None
+            task.writes.extend(ahead.task.writes)
+            yield task
+            self.end_turns(ahead)
+
+    def _read_writes(self, writes: Sequence[tuple[str, Any]]) -> tuple[End, tuple[SendSpec, ...]]:
+        end = End.FINISHED
+        sends: list[SendSpec] = []
+        for channel, value in writes:
+            if channel == names.TASKS:
+                if isinstance(value, Send):
+                    sends.append(SendSpec(value.node, value.arg, value))
+            elif channel == names.ERROR:
+                end = End.FAILED if end is End.FINISHED else end
+            elif channel == names.ERROR_SOURCE_NODE:
+                end = End.HANDLED
+            elif channel == names.INTERRUPT:
+                end = End.INTERRUPTED
+        return end, tuple(sends)
+
+    # The scheduler -------------------------------------------------------------------------
+
+    def _tell_step(self) -> None:
+        """Tell the scheduler of this step; adopt what ran ahead of it. The lock is held."""
+        self._step_told = True
+        tasks: dict[str, PregelExecutableTask] = self.loop.tasks
+        if self.scheduler is None:
+            self.scheduler = Scheduler(
+                self.policy,
+                verdicts_of(self.loop, self.settings.options, self.settings.path),
+                default=_UNKNOWN_NODE,
+                same=same_value,
+                may_start=self.may_start,
+            )
+        event = StepBegan(
+            self.loop.step,
+            tuple(
+                RealTask(
+                    key=t.id,
+                    node=t.name,
+                    order=names.writes_sort_key(names.task_path_str(t.path)),
+                    push=t.path[0] == names.PUSH and t.path[-1] is False and len(t.path) == 3,
+                    arg=t.input,
+                    done=t.id in self._ended,
+                    send_count=self._ended.get(t.id, 0),
+                )
+                for t in tasks.values()
+            ),
+        )
+        self._carry_out(self._handle(event))
+
+    def _handle(self, event: Event) -> list[Command]:
+        assert self.scheduler is not None
+        commands = self.scheduler.handle(event, self.clock())
+        return commands
+
+    def send_event(self, event: Event) -> None:
+        """Tell the scheduler something and carry out what follows."""
+        with self.lock:
+            if self.is_closed or self.scheduler is None:
+                return
+            self._carry_out(self._handle(event))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        """In the order in which they were decided, so before the lock is given back."""
+        for command in commands:
+            match command:
+                case Start():
+                    self._start(command)
+                case Adopt():
+                    self._adopt(command)
+                case Discard():
+                    self._discard(command)
+
+    def may_start(self) -> bool:
+        """Whether a permit is free and nobody asked the run to drain."""
+        control = self.loop.control
+        if control is not None and control.drain_requested:
+            return False
+        limit = self.loop.config.get("max_concurrency")
+        if not limit or self.scheduler is None:
+            return True
+        real = len(self.loop.tasks) - len(self._ended)
+        return min(real, limit) + self.scheduler.in_flight < limit and self.has_permit()
+
+    # Commands ------------------------------------------------------------------------------
+
+    def _start(self, command: Start) -> None:
+        packet = command.send.packet
+        assert isinstance(packet, Send)
+        if self.scheduler is None or command.ahead not in self.scheduler.aheads:
+            # Retracted meanwhile: what it descends from was rejected in the same breath.
+            self.permit_unused()
+            return
+        try:
+            ahead = AheadTask(command.ahead, command.step, packet, self)
+        except Exception as error:
+            # LangGraph itself could not prepare it; it will say so when the step comes.
+            self.report.fallbacks.append(f"{packet.node}: could not be prepared early: {error}")
+            self.permit_unused()
+            self.send_event(AheadEnded(command.ahead, End.GAVE_UP))
+            return
+        self.aheads[command.ahead] = ahead
+        ahead.zero = self.clock()
+        if self.recording:
+            ahead.span = self._note(ahead.node, ahead.step)
+        self.spawn(ahead)
+
+    def body_context(self, ahead: AheadTask) -> Context:
+        """The context that LangGraph would run the body in, for the body alone."""
+        assert self.context is not None
+        context = self.context.copy()
+        if ahead.player is not None:
+            context.run(mute_context_handlers, ahead.player.handlers)
+        return context
+
+    def _adopt(self, command: Adopt) -> None:
+        ahead = self.aheads[command.ahead]
+        task: PregelExecutableTask = self.loop.tasks[command.key]
+        if ahead.gave_up is not None:
+            self._reject(ahead, ahead.gave_up)
+            return
+        if not self.claim(ahead):
+            self._reject(ahead, "it had not begun", began=False)
+            return
+        conf = task.config[names.CONF]
+        real = TaskIdentity(
+            task.id, conf[names.CONFIG_KEY_CHECKPOINT_NS], self.loop.checkpoint["id"], task.path
+        )
+        if not ahead.identity.settle(real):
+            self._reject(ahead, "its body was told another task id")
+            return
+        ahead.adopted = task
+        self._adopted_by_task[task.id] = ahead
+        stand_in(task, ahead)
+        if ahead.span is not None:
+            ahead.span.outcome = "adopted"
+            ahead.span.adopted_at = self.clock() - self.report_zero
+            self._spans[task.id] = ahead.span
+        ahead.go_on()
+        self.open_gate(ahead)
+
+    def _reject(self, ahead: AheadTask, reason: str, *, began: bool = True) -> None:
+        if ahead.span is not None:
+            ahead.span.outcome, ahead.span.reason = "rerun", reason
+        self.send_event(AheadRejected(ahead.key, reason, began))
+
+    def _discard(self, command: Discard) -> None:
+        ahead = self.aheads.pop(command.ahead, None)
+        if ahead is None:
+            return
+        if ahead.span is not None:
+            ahead.span.ended = ahead.span.ended or self.clock() - self.report_zero
+            if ahead.span.outcome != "rerun":
+                ahead.span.outcome, ahead.span.reason = "discarded", command.reason
+        if self.eager and ahead.player is not None:
+            self.play_now(ahead.player, ahead.player.closing())
+        ahead.cut()
+        self.cancel(ahead)
+
+    # A body's end --------------------------------------------------------------------------
+
+    def body_ended(self, ahead: AheadTask, error: BaseException | None) -> None:
+        """A run-ahead body is over, in whatever way. Never raises."""
+        if ahead.dropped:
+            return
+        ahead.duration = ahead.age()
+        sends: tuple[SendSpec, ...] = ()
+        if ahead.gave_up is not None and ahead.adopted is None:
+            end = End.GAVE_UP
+        elif isinstance(error, GraphInterrupt):
+            end, ahead.exception = End.INTERRUPTED, error
+        elif error is not None:
+            # Handlers see the error before LangGraph puts its note on it.
+            end, ahead.exception = End.FAILED, without_note(error)
+        else:
+            end = End.FINISHED
+            try:
+                sends = self._read_writes(ahead_writes(ahead))[1]
+            except GaveUp:
+                end = End.GAVE_UP
+            except Exception as pinning_error:
+                end, ahead.exception = End.FAILED, pinning_error
+        with self.lock:
+            ahead.end = end
+            if ahead.span is not None:
+                ahead.span.ended = self.clock() - self.report_zero
+            if end is End.GAVE_UP:
+                if ahead.span is not None:
+                    ahead.span.outcome, ahead.span.reason = "rerun", ahead.gave_up
+                self.aheads.pop(ahead.key, None)
+                ahead.cut()
+            elif ahead.adopted is not None:
+                if self.order is not None:
+                    self.order.ended(ahead.adopted.id)
+                self._queue(ahead)
+            self.send_event(AheadEnded(ahead.key, end, sends))
+        self.pump()
+
+    # Handing out ---------------------------------------------------------------------------
+
+    def _begin_order(self, tasks: dict[str, PregelExecutableTask]) -> None:
+        """Adopted tasks queue with what they have emitted so far. The lock is held."""
+        if not self._adopted_by_task:
+            self.order = None
+            return
+        for task_id in tasks:
+            ahead = self._adopted_by_task.get(task_id)
+            if self.order is not None:
+                if ahead is None and task_id not in self._ended:
+                    self.order.began(task_id, self._step_zero)
+                elif ahead is not None and ahead.end is None:
+                    self.order.began(task_id, ahead.zero)
+            if ahead is not None:
+                self._queue(ahead)
+
+    def _queue(self, ahead: AheadTask) -> None:
+        """Ask for the task's turn if it has something to hand out. The lock is held."""
+        if ahead.is_queued or ahead.adopted is None:
+            return
+        offset = ahead.next_offset()
+        if offset is None:
+            return
+        ahead.is_queued = True
+        if self.order is None:
+            self.grant(ahead)
+        else:
+            self.order.wait(ahead.adopted.id, offset)
+
+    def emitted(self, ahead: AheadTask) -> None:
+        """An adopted body emitted something, or ended."""
+        with self.lock:
+            self._queue(ahead)
+        self.pump()
+
+    def pump(self) -> None:
+        """Give the turn to whoever may hand something out now, or arrange to be asked again."""
+        with self.lock:
+            if self.order is None or self.is_closed:
+                return
+            match self.order.next(self.clock()):
+                case Turn(key):
+                    ahead = self._adopted_by_task[str(key)]
+                    ahead.owes_output = True
+                    self.grant(ahead)
+                case WakeAt(at, key):
+                    self.wake_later(self._adopted_by_task[str(key)], at)
+
+    def keeps_turn(self, ahead: AheadTask) -> bool:
+        """Whether the task, which has the turn, may hand out its next output now."""
+        assert ahead.adopted is not None
+        with self.lock:
+            offset = ahead.next_offset()
+            if offset is None:
+                return False
+            if ahead.owes_output:
+                # The one that it got the turn for: else two outputs of the same age could pass
+                # the turn to each other for ever.
+                ahead.owes_output = False
+                return True
+            return self.order is None or self.order.goes_on(ahead.adopted.id, offset, self.clock())
+
+    def pass_turn(self, ahead: AheadTask) -> None:
+        """Let others hand out; the task queues again if it has more."""
+        assert ahead.adopted is not None
+        with self.lock:
+            ahead.is_queued = False
+            if self.order is not None:
+                self.order.release(ahead.adopted.id)
+            self._queue(ahead)
+        self.pump()
+
+    def end_turns(self, ahead: AheadTask) -> None:
+        """The task has handed out everything."""
+        assert ahead.adopted is not None
+        with self.lock:
+            if self.order is not None:
+                self.order.release(ahead.adopted.id)
+        self.pump()
+
+    def committed(self, task_id: str, end: End) -> None:
+        """The task's update is in the stream; others may hand out after it. The lock is held."""
+        assert self.order is not None
+        self.order.release(task_id)
+
+    def play_eagerly(self, emission: Emission) -> None:
+        """Hand out a chunk of a body that is not real yet."""
+        stream = self.loop.stream
+        if emission.kind == STREAM:
+            self.loop.config[names.CONF][names.CONFIG_KEY_STREAM](*emission.args)
+        elif stream is not None and "custom" in stream.modes:
+            called_from = (emission.kwargs["config"] or {}).get(names.CONF, {})
+            ns = called_from.get(names.CONFIG_KEY_CHECKPOINT_NS)
+            # The body's own namespace may not be known yet, but its parent's is.
+            is_own = ns is None or is_lazy(ns)
+            namespace = self.loop.checkpoint_ns if is_own else tuple(ns.split(names.NS_SEP)[:-1])
+            stream((namespace, "custom", *emission.args))
+
+    def play(self, emission: Emission, config: RunnableConfig) -> None:
+        """Hand out a custom chunk or a subgraph's chunk, as the real task would."""
+        conf = config[names.CONF]
+        if emission.kind == CUSTOM:
+            writer = conf[names.CONFIG_KEY_RUNTIME].stream_writer
+            called_from = emission.kwargs["config"] or config
+            with names.set_config_context(called_from) as context:
+                context.run(writer, *map(real_values, emission.args))
+        elif emission.kind == STREAM:
+            conf[names.CONFIG_KEY_STREAM](*emission.args)
+
+    def outcome(self, ahead: AheadTask, config: RunnableConfig) -> Any:
+        """Give the real task what the body wrote and returned, or raise what it raised."""
+        if ahead.exception is not None:
+            error = ahead.exception
+            ahead.exception = None
+            if isinstance(error, GraphBubbleUp):
+                self.end_turns(ahead)  # no siblings are cut off by it
+            raise error
+        send = config[names.CONF][names.CONFIG_KEY_SEND]
+        send(list(ahead.task.writes))
+        return ahead.value
+
+    # Identity ------------------------------------------------------------------------------
+
+    def identity_of(self, ahead: AheadTask) -> TaskIdentity | None:
+        """The identity that the real task will have, if that is determined by now."""
+        with self.lock:
+            if self.scheduler is None or self.is_closed:
+                return None
+            index = self.scheduler.index_of(ahead.key)
+            if index is None:
+                return None
+            loop = self.loop
+            return identity_of_send(
+                ahead.node,
+                index,
+                step=ahead.step,
+                checkpoint_id=self.reservation.reserve(loop.step),
+                checkpoint_v=loop.checkpoint["v"],
+                parent_ns=loop.config[names.CONF].get(names.CONFIG_KEY_CHECKPOINT_NS, ""),
+            )
+
+    def has_exposed(self) -> bool:
+        """Whether a body was told an identity that depends on the reserved checkpoint id."""
+        return self.reservation.is_open(self.loop.step) and any(
+            a.identity.exposed is not None and a.adopted is None for a in self.aheads.values()
+        )
+
+    def expected_head(self) -> str | None:
+        """The checkpoint that the thread must still end with for a reserved id to be used."""
+        conf = self.loop.checkpoint_config[names.CONF]
+        found: str | None = conf.get(names.CONFIG_KEY_CHECKPOINT_ID)
+        return found
+
+    def is_proven(self, node: str) -> bool:
+        """Whether a node was declared or proven safe, so that even the store is open to it."""
+        scheduler = self.scheduler
+        if scheduler is None:
+            return False
+        verdict = scheduler.verdicts.get(node)
+        return verdict is not None and verdict.rank is Rank.PROVEN
+
+    # For `chaos` ---------------------------------------------------------------------------
+
+    @property
+    def adopted_tasks(self) -> frozenset[str]:
+        """The ids of the real tasks of this step whose bodies ran, or run, ahead."""
+        return frozenset(self._adopted_by_task)
+
+    def is_working_ahead(self) -> bool:
+        """Whether a body runs that is not real yet and does not wait for that."""
+        with self.lock:
+            return any(
+                a.end is None and a.adopted is None and a.paused_at is None
+                for a in self.aheads.values()
+            )
+
+    # Ending --------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """LangGraph ends the run: retract what is ahead. Adopted bodies end as real ones do."""
+        with self.lock:
+            if self.is_closed:
+                return
+            if self.scheduler is not None:
+                self._carry_out(self._handle(RunEnded()))
+            self.is_closed = True
+
+    def forget(self) -> None:
+        """Drop every reference, so that neither a graph nor a result outlives its run."""
+        with self.lock:
+            if self.scheduler is not None:
+                total = self.scheduler.statistics
+                self.report.started += total.started
+                self.report.adopted += total.adopted
+                self.report.discarded += total.discarded
+                self.report.rerun += total.rerun
+                self.report.held.update(total.held)
+            for ahead in (*self.aheads.values(), *self._adopted_by_task.values()):
+                ahead.cut()
+            self.aheads.clear()
+            self._adopted_by_task.clear()
+            self._spans.clear()
+            self.order = None
+            self.context = None
+            self.scheduler = None
+        if self._owns_report:
+            close_report(self.loop, self.report, self.clock() - self.report_zero)
+        # The loop holds its tasks, and adopted ones lead back to this run: no cycle may remain.
+        # A body that still runs, in a thread, finds the run closed before it looks for the loop.
+        self.loop = None
+
+    # The timeline --------------------------------------------------------------------------
+
+    def _note(self, node: str, step: int) -> Span:
+        span = Span(
+            node=node,
+            step=step,
+            started=self.clock() - self.report_zero,
+            namespace=tuple(self.loop.checkpoint_ns),
+        )
+        if len(self.report.timeline) < RunReport.TIMELINE_LIMIT:
+            self.report.timeline.append(span)
+        return span
+
+    def _note_tasks(self, tasks: dict[str, PregelExecutableTask]) -> None:
+        for task_id, task in tasks.items():
+            if task_id not in self._ended and task_id not in self._adopted_by_task:
+                self._spans[task_id] = self._note(task.name, self.loop.step)
+
+    # What the drivers do -------------------------------------------------------------------
+
+    @abstractmethod
+    def spawn(self, ahead: AheadTask) -> None:
+        """Start the body."""
+
+    @abstractmethod
+    def cancel(self, ahead: AheadTask) -> None:
+        """Stop the body of a discarded task as far as it can be stopped."""
+
+    @abstractmethod
+    def claim(self, ahead: AheadTask) -> bool:
+        """Whether the body has begun; a queued one is taken back for the real task to run."""
+
+    @abstractmethod
+    def open_gate(self, ahead: AheadTask) -> None:
+        """Let a body that waits for its adoption go on."""
+
+    @abstractmethod
+    def grant(self, ahead: AheadTask) -> None:
+        """It is this task's turn."""
+
+    @abstractmethod
+    def wake_later(self, ahead: AheadTask, at: float) -> None:
+        """Call `pump` at that time of the clock."""
+
+    @abstractmethod
+    def adapt(self, ahead: AheadTask, bound: Runnable[Any, Any]) -> Runnable[Any, Any]:
+        """The node's own runnable, made fit to run beside real tasks."""
+
+    @abstractmethod
+    def has_permit(self) -> bool:
+        """Whether `max_concurrency` leaves room for one more body."""
+
+    def deliver(self, ahead: AheadTask, config: RunnableConfig) -> Any:
+        raise TypeError("This graph runs asynchronously; its tasks can't be run synchronously.")
+
+    async def adeliver(self, ahead: AheadTask, config: RunnableConfig) -> Any:
+        raise TypeError("This graph runs synchronously; its tasks can't be awaited.")
+
+    def wait_adopted(self, ahead: AheadTask) -> None:
+        ahead.require_real("a synchronous router in an asynchronous run")
+
+    async def await_adopted(self, ahead: AheadTask) -> None:
+        ahead.require_real("an asynchronous router in a synchronous run")
+
+    @abstractmethod
+    def emit_now(self, ahead: AheadTask) -> None:
+        """Hand out what a body emitted without waiting for anything (`emit="eager"`)."""
+
+    @abstractmethod
+    def play_now(self, player: Player, emissions: list[Emission]) -> None:
+        """Hand callbacks out without waiting for anything."""
+
+    @abstractmethod
+    def task_call(self, ahead: AheadTask, call: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """A `@task` call of an adopted body, made by its real task."""
+
+    def task_calls(self, ahead: AheadTask) -> Any:
+        """What a `@task` call finds in a run-ahead body: it needs the real task."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            ahead.require_real("@task call")
+            return self.task_call(ahead, args, kwargs)
+
+        return call
+
+    def permit_unused(self) -> None:  # noqa: B027 - only the synchronous driver takes permits
+        """A start that was allowed did not happen."""
+
+    def step_timeout(self, timeout: float | None) -> None:
+        """LangGraph's runner told the time limit of a step.
+
+        It counts from the step's beginning, so a body that began earlier could pass where
+        LangGraph's would not: no run-ahead under such a limit.
+        """
+        if timeout is not None and self.policy.off is None:
+            self.policy = replace(self.policy, off="step_timeout")
+            self.report.accelerated = False
+            self.report.fallbacks.append("step_timeout")
+
+    def slots_changed(self) -> None:
+        """A permit came free."""
+        if self.scheduler is not None and not self.scheduler.is_idle:
+            self.send_event(SlotsChanged())
+
+
+def _count_sends(writes: Sequence[tuple[str, Any]]) -> int:
+    return sum(1 for channel, value in writes if channel == names.TASKS and isinstance(value, Send))
+
+
+# One report for a run and its subgraphs: they share the run's RunControl.
+_open_reports: dict[int, RunReport] = {}
+
+
+def open_report(loop: Any, settings: Settings, off: str | None) -> tuple[RunReport, bool]:
+    """The report of the run that this loop belongs to, and whether it is this loop's own."""
+    if loop.is_nested and (found := _open_reports.get(id(loop.control))) is not None:
+        if off is not None and off not in found.fallbacks:
+            found.fallbacks.append(off)
+        return found, False
+    name = settings.name or loop.config.get("run_name") or "graph"
+    report = RunReport(graph=name, accelerated=off is None)
+    if off is not None:
+        report.fallbacks.append(off)
+    if loop.control is not None:
+        _open_reports[id(loop.control)] = report
+    reports.run_began(report)
+    return report, True
+
+
+def close_report(loop: Any, report: RunReport, duration: float) -> None:
+    """The run is over: its report is complete."""
+    if _open_reports.get(id(loop.control)) is report:
+        del _open_reports[id(loop.control)]
+    report.duration = duration
+    reports.run_ended(report)
+
+
+__all__ = ["GaveUp", "Run", "Settings"]

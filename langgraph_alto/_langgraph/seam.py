@@ -1,0 +1,228 @@
+"""How a graph comes to run on ALTO: a class built for it, or a switch for the whole process.
+
+`stream` and `astream` stay LangGraph's own functions, rebound over a copy of their module's
+globals in which the loop and runner classes are ours. (Both have no free variables, so this is
+exact; no source is copied and nothing of LangGraph is changed.) The class is built per graph,
+with our part *last* before `Pregel`, so a user's own overrides and their `super()` calls work.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from types import FunctionType
+from typing import Any, TypeVar
+
+from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
+
+from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.loop import AltoAsyncLoop, AltoRunner, AltoSyncLoop
+from langgraph_alto._langgraph.reader import verdicts
+from langgraph_alto._langgraph.run import Settings
+from langgraph_alto.errors import NotAGraphError
+from langgraph_alto.options import Options
+
+G = TypeVar("G", bound=Pregel[Any, Any, Any, Any])
+
+
+class AltoPregel(Pregel[Any, Any, Any, Any]):
+    """Marks accelerated graphs; `_alto_settings` says how."""
+
+    _alto_settings: Settings
+
+
+def _rebind(function: Callable[..., Any], **replaced: Any) -> FunctionType:
+    assert isinstance(function, FunctionType)
+    if function.__code__.co_freevars:
+        raise TypeError(f"{function.__qualname__} has free variables; it can't be rebound")
+    rebound = FunctionType(
+        function.__code__,
+        {**function.__globals__, **replaced},
+        function.__name__,
+        function.__defaults__,
+    )
+    rebound.__kwdefaults__ = function.__kwdefaults__
+    rebound.__annotations__ = function.__annotations__
+    rebound.__qualname__ = function.__qualname__
+    rebound.__doc__ = function.__doc__
+    rebound.__module__ = function.__module__
+    return rebound
+
+
+def _loops(settings: Settings) -> dict[str, Any]:
+    return {
+        "SyncPregelLoop": partial(AltoSyncLoop, settings=settings),
+        "AsyncPregelLoop": partial(AltoAsyncLoop, settings=settings),
+        "PregelRunner": AltoRunner,
+    }
+
+
+def _accelerated_class(original: type[Any], settings: Settings) -> type[Any]:
+    loops = _loops(settings)
+    part = type(
+        "AltoPregel",
+        (AltoPregel,),
+        {
+            "_alto_settings": settings,
+            "stream": _rebind(Pregel.stream, **loops),
+            "astream": _rebind(Pregel.astream, **loops),
+        },
+    )
+    bases = (part,) if original is Pregel else (original, part)
+    namespace = {"__module__": original.__module__, "__doc__": original.__doc__}
+    built = type(original.__name__, bases, namespace)
+    built.__qualname__ = original.__qualname__
+    return built
+
+
+def accelerate_graph(graph: G, settings: Settings) -> G:
+    """A copy of the graph, and of its node subgraphs, that runs on ALTO."""
+    original: type[Any] = type(graph)
+    if isinstance(graph, AltoPregel):
+        # Accelerated before: with new settings, from the class it had then.
+        bases = [b for b in type(graph).__bases__ if not issubclass(b, AltoPregel)]
+        original = bases[0] if bases else Pregel
+    accelerated: G = object.__new__(_accelerated_class(original, settings))
+    accelerated.__dict__.update(graph.__dict__)
+    accelerated.nodes = {
+        name: _accelerate_node(name, node, settings) for name, node in graph.nodes.items()
+    }
+    return accelerated
+
+
+def _accelerate_node(name: str, node: Any, settings: Settings) -> Any:
+    subgraph = node.bound
+    if not isinstance(subgraph, Pregel):
+        return node
+    path = (*(settings.path or ()), name)
+    inner = accelerate_graph(subgraph, replace(settings, name=name, path=path))
+    subgraphs = [inner if s is subgraph else s for s in node.subgraphs]
+    return node.copy({"bound": inner, "subgraphs": subgraphs})
+
+
+_warned = False
+
+
+def _is_supported() -> bool:
+    global _warned  # noqa: PLW0603
+    why = names.unsupported()
+    if why is None:
+        return True
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"langgraph_alto: {why}. Graphs run on LangGraph's own executor, unaccelerated.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return False
+
+
+def accelerate(
+    graph: G,
+    options: Options | None = None,
+    runtime: object | None = None,
+    tracer_provider: object | None = None,
+) -> G:
+    """Return a graph that does what `graph` does, on ALTO.
+
+    The original is untouched. The result has the same type (a subclass of it) and interface;
+    results, checkpoints and streams are LangGraph's.
+
+    Args:
+        graph: A compiled graph: `StateGraph.compile()`, an `@entrypoint`, or a `Pregel`.
+        options: How to run it; see `Options`.
+        runtime: Where node bodies run: None or `"local"`, in this process.
+        tracer_provider: Reserved for OpenTelemetry; None uses the global one.
+
+    Raises:
+        NotAGraphError: (a TypeError) `graph` is not a compiled graph.
+        DeclarationError: A declaration names an unknown node, tool, key or effect.
+
+    Example:
+        >>> from langgraph.graph import StateGraph, START
+        >>> builder = StateGraph(dict)
+        >>> _ = builder.add_node("hello", lambda state: {"said": "hello"})
+        >>> _ = builder.add_edge(START, "hello")
+        >>> accelerate(builder.compile()).invoke({})
+        {'said': 'hello'}
+    """
+    if not isinstance(graph, Pregel):
+        raise NotAGraphError(_not_a_graph(graph))
+    options = options if options is not None else Options()
+    if not isinstance(options, Options):
+        raise TypeError(f"options must be an Options, not {type(options).__name__}.")
+    if runtime not in (None, "local"):
+        raise TypeError(f'runtime={runtime!r} is not one. Valid: None, "local".')
+    if not _is_supported():
+        return graph.copy()
+    if options.nodes or options.tools or any(n.metadata for n in graph.nodes.values()):
+        verdicts(graph.nodes, graph.channels, options)  # wrong declarations are told now
+    return accelerate_graph(graph, Settings(options=options, name=graph.name, path=()))
+
+
+def _not_a_graph(thing: object) -> str:
+    kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    if isinstance(thing, StateGraph):
+        return "accelerate() got a StateGraph: compile it first, accelerate(builder.compile())."
+    if isinstance(thing, type):
+        return f"accelerate() got the class {thing.__qualname__}: give it a compiled graph."
+    if callable(thing) and not hasattr(thing, "invoke"):
+        name = getattr(thing, "__name__", kind)
+        return f"accelerate() got the function {name}: call it, or give it the graph it makes."
+    return (
+        f"accelerate() needs a compiled graph (StateGraph.compile(), @entrypoint, Pregel), "
+        f"not {kind}."
+    )
+
+
+# The whole process -------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_originals: dict[str, Any] = {}
+
+
+def install(
+    options: Options | None = None,
+    runtime: object | None = None,
+    tracer_provider: object | None = None,
+) -> None:
+    """Run every graph of this process on ALTO, compiled before or after.
+
+    Graphs made by `accelerate` keep their own settings. Calling it again replaces the options.
+
+    Example:
+        >>> install(Options(max_ahead=16))
+        >>> is_installed()
+        True
+        >>> uninstall()
+    """
+    options = options if options is not None else Options()
+    if not isinstance(options, Options):
+        raise TypeError(f"options must be an Options, not {type(options).__name__}.")
+    if runtime not in (None, "local"):
+        raise TypeError(f'runtime={runtime!r} is not one. Valid: None, "local".')
+    if not _is_supported():
+        return
+    loops = _loops(Settings(options=options))
+    with _lock:
+        for name, replacement in loops.items():
+            _originals.setdefault(name, getattr(names.pregel_main, name))
+            setattr(names.pregel_main, name, replacement)
+
+
+def uninstall() -> None:
+    """Undo `install`. Runs that are under way end on ALTO. Harmless if it was not called."""
+    with _lock:
+        for name, original in _originals.items():
+            setattr(names.pregel_main, name, original)
+        _originals.clear()
+
+
+def is_installed() -> bool:
+    """Whether `install` is in force."""
+    return bool(_originals)

@@ -1,0 +1,232 @@
+"""The command `langgraph-alto`: argument parsing only.
+
+A command checks its arguments and returns what is to be done; `main` does it outside of the
+parser. So an exception of the user's program never passes through the parser, which
+would take an EOFError or KeyboardInterrupt for its own.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import typer.core
+import typer.main
+
+from langgraph_alto.errors import DeclarationError, OptionError, TargetError
+from langgraph_alto.options import Options
+
+Action = Callable[[], None]
+"""What a command returns: the work to do once the arguments are known to be good."""
+
+BAD_USAGE = 2
+"""The exit code for bad usage or input."""
+
+app = typer.Typer(
+    name="langgraph-alto",
+    help="Run LangGraph graphs and applications on the ALTO executor.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    Bad usage or input is one line on stderr and exit code 2. An exception of the user's
+    own code passes through.
+    """
+    command = typer.main.get_command(app)
+    try:
+        done = command.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="langgraph-alto",
+            standalone_mode=False,
+        )
+        if not callable(done):
+            return int(done or 0)
+    except (TargetError, OptionError, DeclarationError) as error:
+        return _bad_usage(str(error))
+    except Exception as error:
+        # The parser's own errors; their class moved between versions of typer.
+        text = getattr(error, "format_message", None)
+        if text is None:
+            raise
+        return _bad_usage(text())
+    try:
+        done()
+    except TargetError as error:  # raised by this command line only, never by user code
+        return _bad_usage(str(error))
+    return 0
+
+
+def _bad_usage(message: str) -> int:
+    print(f"langgraph-alto: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_USAGE
+
+
+class Executor(enum.StrEnum):
+    """Which executor runs the graph."""
+
+    ALTO = "alto"
+    LANGGRAPH = "langgraph"
+
+
+class StreamMode(enum.StrEnum):
+    """LangGraph's stream modes."""
+
+    VALUES = "values"
+    UPDATES = "updates"
+    MESSAGES = "messages"
+    CUSTOM = "custom"
+    TASKS = "tasks"
+    CHECKPOINTS = "checkpoints"
+    DEBUG = "debug"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"langgraph-alto {version('langgraph-alto')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+OPTIONS_HELP = """The executor's options as JSON, e.g. '{"max_ahead": 8}'; \
+default: LANGGRAPH_ALTO_OPTIONS."""
+
+
+@app.command()
+def run(  # noqa: PLR0917  (the parser passes them by name)
+    target: Annotated[str, typer.Argument(help="path/to/file.py:graph or package.module:graph")],
+    input: Annotated[
+        str, typer.Option("--input", metavar="JSON|@FILE|-", help="The graph's input; - is stdin.")
+    ],
+    config: Annotated[
+        str, typer.Option(metavar="JSON|@FILE", help="The config, e.g. with a thread_id.")
+    ] = "{}",
+    executor: Annotated[Executor, typer.Option(help="Which executor runs it.")] = Executor.ALTO,
+    options: Annotated[str | None, typer.Option(metavar="JSON", help=OPTIONS_HELP)] = None,
+    stream_mode: Annotated[
+        list[StreamMode] | None,
+        typer.Option(help="Print chunks as JSON lines instead of the result; repeatable."),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print what ran ahead, to stderr.")
+    ] = False,
+) -> Action:
+    """Run a graph once and print its result as JSON."""
+    from langgraph_alto.run import RunRequest
+    from langgraph_alto.run import run as run_target
+
+    request = RunRequest(
+        target=target,
+        input=_read_json("--input", input, stdin=True),
+        config=_read_object("--config", config),
+        executor=executor.value,
+        options=_read_options(options)[1],
+        stream_modes=[mode.value for mode in stream_mode or ()],
+        report=report,
+    )
+    return functools.partial(run_target, request)
+
+
+class _ExecCommand(typer.core.TyperCommand):
+    """Leaves everything from the program's name on to the program.
+
+    The parser would otherwise take `-m`, and options that the program has too, for ours.
+    """
+
+    _OURS = ("--options", "--help")
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        position = 0
+        while position < len(args) and args[position].split("=", 1)[0] in self._OURS:
+            position += 2 if args[position] == "--options" else 1
+        # An --options without a value is the parser's to refuse.
+        if position <= len(args) and args[position : position + 1] != ["--"]:
+            args = [*args[:position], "--", *args[position:]]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
+
+@app.command(name="exec", cls=_ExecCommand)
+def exec_(
+    program: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-m MODULE | SCRIPT.py | COMMAND] [ARGS]...", show_default=False),
+    ] = None,
+    options: Annotated[str | None, typer.Option(metavar="JSON", help=OPTIONS_HELP)] = None,
+) -> Action:
+    """Run a script, module or command unchanged, with its graphs on the ALTO executor.
+
+    Its child processes and reloads included: langgraph dev, uvicorn app:app --reload.
+    """
+    from langgraph_alto.launch import become
+
+    values, _ = _read_options(options)
+    return functools.partial(become, program or [], values)
+
+
+def _read_options(text: str | None) -> tuple[dict[str, Any] | None, Options | None]:
+    """`--options` as given and as checked; what `LANGGRAPH_ALTO_OPTIONS` holds is checked too."""
+    if text is None:
+        _checked(Options.from_environment)
+        return None, None
+    values = _read_object("--options", text)
+    return values, _checked(functools.partial(Options, **values))
+
+
+def _checked(make: Callable[[], Options]) -> Options:
+    try:
+        return make()
+    except TypeError as error:  # a value of a kind that Options can't even look at
+        raise OptionError(f"Bad value in the options: {error}.") from None
+
+
+def _read_object(option: str, text: str) -> dict[str, Any]:
+    value = _read_json(option, text)
+    if not isinstance(value, dict):
+        _refuse(option, f"must be a JSON object such as {{}}, not {type(value).__name__}")
+    return value
+
+
+def _read_json(option: str, text: str, *, stdin: bool = False) -> Any:
+    """The value of an option: JSON, or `@FILE` or `-` that hold JSON."""
+    source = ""
+    try:
+        if stdin and text == "-":
+            source = "stdin: "
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            source = f"{text[1:]}: "
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        return json.loads(text)
+    except OSError as error:
+        _refuse(option, f"can't read {text[1:]!r}: {error.strerror}")
+    except UnicodeDecodeError as error:
+        _refuse(option, f"{source}not UTF-8 text: {error.reason}")
+    except json.JSONDecodeError as error:
+        _refuse(option, f"{source}not valid JSON: {error}")
+
+
+def _refuse(option: str, problem: str) -> NoReturn:
+    raise OptionError(f"{option}: {problem}.")

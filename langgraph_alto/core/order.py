@@ -1,0 +1,107 @@
+"""When a task's output may be seen, so that run-ahead leaves no trace in the stream.
+
+LangGraph starts all tasks of a step together and hands out what they emit (custom chunks,
+messages, callbacks, their updates at the end) as it happens. A body that ran ahead has emitted
+some of that before its step began. To give LangGraph's order, its output is handed out as
+though all bodies of the step had begun together:
+
+    the *offset* of an output is the age that its body had when it emitted it;
+    an output may be seen once every body of the step that still runs is older than its offset,
+    and after every waiting output with a smaller offset (at the same age, tasks take turns, as
+    bodies do on an event loop).
+
+So output of an adopted task is never later than under LangGraph, a step never ends later, and
+a sibling that fails early cuts off exactly what LangGraph would have cut off. Time is data:
+`zero` is the moment at which a body began (or would have, without its pauses), `now` is given.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+_EPSILON = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """`key` may hand out one output now, and must call `release` when that is done."""
+
+    key: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Nothing is due; ask again at this time, or when something changes. `key` is next."""
+
+    at: float
+    key: Hashable
+
+
+class StepOrder:
+    """The order in which the tasks of one step may emit. Not thread-safe.
+
+    Example:
+        >>> order = StepOrder()
+        >>> order.began("slow", zero=10.0)       # runs since 10 s
+        >>> order.wait("ahead", offset=3.0)      # emitted something at the age of 3 s
+        >>> order.next(now=11.0)                 # the slow one might still emit before that
+        WakeAt(at=13.0, key='ahead')
+        >>> order.ended("slow")
+        >>> order.next(now=11.5)
+        Turn(key='ahead')
+    """
+
+    def __init__(self) -> None:
+        self._zero: dict[Hashable, float] = {}
+        self._youngest: list[tuple[float, int, Hashable]] = []
+        self._waiting: list[tuple[float, int, Hashable]] = []
+        self._serial = itertools.count()
+        self.holder: Hashable | None = None
+
+    def began(self, key: Hashable, zero: float) -> None:
+        """A body runs whose age at a time t is t - zero."""
+        self._zero[key] = zero
+        heapq.heappush(self._youngest, (-zero, next(self._serial), key))
+
+    def ended(self, key: Hashable) -> None:
+        """The body does not run any more, it will emit nothing new."""
+        self._zero.pop(key, None)
+
+    def wait(self, key: Hashable, offset: float) -> None:
+        """`key` has an output of that offset and asks for its turn."""
+        heapq.heappush(self._waiting, (offset, next(self._serial), key))
+
+    def release(self, key: Hashable) -> None:
+        """`key` is done with its turn (a `key` that has none may call it too)."""
+        if self.holder == key:
+            self.holder = None
+
+    def horizon(self, now: float) -> float:
+        """The age of the youngest body that runs: outputs up to it may be seen."""
+        while self._youngest:
+            negative_zero, _, key = self._youngest[0]
+            if self._zero.get(key) == -negative_zero:
+                return now + negative_zero
+            heapq.heappop(self._youngest)
+        return float("inf")
+
+    def next(self, now: float) -> Turn | WakeAt | None:
+        """Whose turn it is; or when to ask again; or None if nothing waits or a turn is open."""
+        if self.holder is not None or not self._waiting:
+            return None
+        offset, _, key = self._waiting[0]
+        horizon = self.horizon(now)
+        if offset > horizon + _EPSILON:
+            return WakeAt(now + (offset - horizon), key)
+        heapq.heappop(self._waiting)
+        self.holder = key
+        return Turn(key)
+
+    def goes_on(self, key: Hashable, offset: float, now: float) -> bool:
+        """Whether the holder of the turn may hand out its next output at once."""
+        if self.holder != key or offset > self.horizon(now) + _EPSILON:
+            return False
+        return not self._waiting or offset < self._waiting[0][0]

@@ -1,0 +1,656 @@
+"""Scans a node: what its function, its helpers and its tools reach and what they do with it.
+
+`Scanner` serves one graph. It follows the app's own functions `MOST_DEEP` calls deep, each at
+most twice on one path (so recursion ends), and remembers what a function did for the same kind
+of arguments. A scan never raises: what goes wrong is noted as code that can't be read.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+from langgraph_alto.core import tables
+from langgraph_alto.core.effects import NodeFacts, Place
+from langgraph_alto.source import foreign, objects, runnables
+from langgraph_alto.source.findings import Findings
+from langgraph_alto.source.interpret import Frame
+from langgraph_alto.source.locate import (
+    FunctionNode,
+    SourceGone,
+    all_arguments,
+    function_info,
+    function_node,
+    is_own,
+    is_stdlib,
+    place,
+)
+from langgraph_alto.source.values import (
+    CONFIG,
+    CONTEXT,
+    NOTHING,
+    Arguments,
+    Atom,
+    Bound,
+    Foreign,
+    Fresh,
+    Function,
+    Input,
+    Method,
+    Part,
+    Partial,
+    Real,
+    Special,
+    Value,
+)
+
+MOST_DEEP = 12
+"""How many calls of the app's own functions are followed into one another."""
+
+MOST_CALLS = 4000
+"""How many calls of the app's own functions are followed for one node."""
+
+Declaration = Mapping[str, Any]
+Memo = tuple[Findings, Value]
+
+
+def _undeclared(*_: object) -> Declaration:
+    return {}
+
+
+class _Site(Frame):
+    """Where no source line stands: the graph itself."""
+
+    def where(self, node: ast.AST) -> str:
+        return ""
+
+    def text(self, node: ast.AST) -> str:
+        return self.filename
+
+
+class Scanner:
+    """Scans the nodes of one graph.
+
+    Args:
+        packages: Installed top-level packages that are the app itself.
+        tool_declaration: What is declared of a tool, by its name and the tool.
+        node_declaration: What is declared of a node of a subgraph, by its path and the node.
+    """
+
+    def __init__(
+        self,
+        packages: Collection[str] = (),
+        tool_declaration: Callable[[str, Any], Declaration] = _undeclared,
+        node_declaration: Callable[[tuple[str, ...], Any], Declaration] = _undeclared,
+    ) -> None:
+        self.packages = frozenset(packages)
+        self.tool_declaration = tool_declaration
+        self.node_declaration = node_declaration
+        self.findings = Findings()
+        self.path: list[str] = []
+        self.rebound: dict[Hashable, Value] = {}
+        self._stack: list[FunctionNode] = []
+        self._running: list[int] = []
+        self._lazy: list[frozenset[str]] = []
+        self._muted = 0
+        self._calls = 0
+        self._memo: dict[Hashable, Memo] = {}
+        self._own: dict[Hashable, bool] = {}
+        self._reached: dict[int, frozenset[Hashable]] = {}
+        self._interrupting: dict[str, bool] = {}
+
+    # Entry points ---------------------------------------------------------------------------
+
+    def scan(self, name: str, root: Callable[[Frame, ast.AST], Value]) -> Findings:
+        """Everything that `root` finds; an error in the scan itself is a finding too."""
+        node = ast.Constant(None)
+        info = function_info(ast.Lambda(_NO_ARGUMENTS, node))
+        site = _Site(self, info, name, {})
+        self.findings = Findings()
+        self._calls = 0
+        try:
+            self._finish(root(site, node), site, node)
+        except Exception as error:
+            what = f"the scan failed: {type(error).__name__}: {error}"
+            self.findings.unreadable[Place(what, name)] = None
+            self._stack.clear()
+            self._running.clear()
+            self._lazy.clear()
+            self._muted = 0
+        return self.findings
+
+    def scan_node(
+        self, name: str, bound: Any, *, whole: bool = True, path: list[str] | None = None
+    ) -> Findings:
+        """What a node's Runnable does with its input; `whole`: the input is a state of keys."""
+        self.path = path or [name]
+        value: Value = frozenset({Input(top=whole)})
+        return self.scan(name, lambda site, node: runnables.run(site, bound, value, node))
+
+    def scan_reducer(self, name: str, channel: Any) -> NodeFacts:
+        """What the reducer of a channel does, as a party that shares objects with nodes."""
+
+        def root(site: Frame, node: ast.AST) -> Value:
+            runnables.run_reducer(site, channel, node)
+            return NOTHING
+
+        return self.scan(name, root).facts()
+
+    def _finish(self, value: Value, site: Frame, node: ast.AST) -> None:
+        """What a node returns goes into the state."""
+        self.look(value, site, node)
+        seen: set[int] = set()
+        queue = list(value)
+        while queue:
+            atom = queue.pop()
+            if isinstance(atom, Fresh) and id(atom) not in seen:
+                seen.add(id(atom))
+                queue.extend(atom.content())
+            elif isinstance(atom, Real) and self.is_shared(atom.obj):
+                self.findings.escapes |= self.reached(atom.obj)
+            elif isinstance(atom, Part):
+                self.findings.escapes.add(atom.key)
+
+    # What is noted --------------------------------------------------------------------------
+
+    def hold(self, reason: str, where: Place) -> None:
+        """Something that holds the node by itself."""
+        self.findings.holds[(reason, where)] = None
+
+    def outward(self, where: Place) -> None:
+        """Something outside is changed."""
+        if not self._muted:
+            self.findings.outward_writes[where] = None
+
+    def outside(self, where: Place) -> None:
+        """Something outside is read."""
+        if not self._muted:
+            self.findings.outside_reads[where] = None
+
+    def unproven(self, where: Place) -> None:
+        """Something that is no pure computation, and harmless."""
+        self.findings.unproven[where] = None
+
+    def unreadable(self, where: Place) -> None:
+        """Code of the app that can't be read."""
+        if not self._muted:
+            self.findings.unreadable[where] = None
+
+    def interrupts(self, where: Place) -> None:
+        """`interrupt()` may be called."""
+        self.findings.interrupts[where] = None
+
+    def identity(self, where: Place) -> None:
+        """The real task's id is needed."""
+        self.findings.identity[where] = None
+
+    def change_key(self, key: Hashable, where: Place) -> None:
+        """Something that others can reach may change."""
+        self.findings.changes.setdefault(key, where)
+
+    def read_key(self, key: Hashable, frame: Frame, node: ast.AST) -> None:
+        """Something that others can reach is looked at."""
+        if key not in self.findings.reads:
+            self.findings.reads[key] = frame.place(node)
+
+    def look(  # noqa: PLR0912 - one per kind
+        self,
+        value: Value,
+        frame: Frame,
+        node: ast.AST,
+        seen: set[int] | None = None,
+    ) -> None:
+        """A value is looked at with everything inside it."""
+        for atom in value:
+            match atom:
+                case Input():
+                    if atom.top:
+                        self.findings.whole_input = True
+                case Real():
+                    if self.is_shared(atom.obj):
+                        for key in self.reached(atom.obj):
+                            self.read_key(key, frame, node)
+                case Part():
+                    self.read_key(atom.key, frame, node)
+                    if atom.owner is not None:
+                        for key in self.reached(atom.owner):
+                            self.read_key(key, frame, node)
+                case Special() if atom in (CONTEXT, CONFIG):
+                    self.read_key(("special", atom.kind), frame, node)
+                case Fresh():
+                    seen = set() if seen is None else seen
+                    if id(atom) not in seen:
+                        seen.add(id(atom))
+                        self.look(atom.content(), frame, node, seen)
+                case _:
+                    pass
+
+    def look_shallow(self, value: Value, frame: Frame, node: ast.AST) -> None:
+        """A value itself is looked at, as a truth value or to copy it."""
+        for atom in value:
+            if isinstance(atom, Real) and self.is_shared(atom.obj):
+                self.read_key(id(atom.obj), frame, node)
+            elif isinstance(atom, Part):
+                self.read_key(atom.key, frame, node)
+
+    # What things are ------------------------------------------------------------------------
+
+    def is_own_function(self, function: Any) -> bool:
+        """Whether a function's source is the app's own."""
+        code = getattr(function, "__code__", None)
+        if code is None:
+            return False
+        known = self._own.get(code)
+        if known is None:
+            # Not __module__: functools.wraps gives a wrapper the name of the wrapped's module.
+            module = function.__globals__.get("__name__")
+            known = is_own(module, code.co_filename, self.packages)
+            self._own[code] = known
+        return known
+
+    def is_own(self, obj: Any) -> bool:
+        """The same for a method or a partial."""
+        if isinstance(obj, MethodType):
+            return self.is_own(obj.__func__)
+        if isinstance(obj, functools.partial):
+            return self.is_own(obj.func)
+        return self.is_own_function(obj)
+
+    def is_own_class(self, cls: Any) -> bool:
+        """Whether a class is the app's own."""
+        if not isinstance(cls, type) or cls.__module__ == "builtins":
+            return False
+        known = self._own.get(cls)
+        if known is None:
+            module = sys.modules.get(cls.__module__)
+            file = getattr(module, "__file__", None) or "<unknown>"
+            known = is_own(cls.__module__, file, self.packages)
+            self._own[cls] = known
+        return known
+
+    def is_own_name(self, module: str, namespace: Mapping[str, Any]) -> bool:
+        """Whether a module that is not imported is the app's own, by its package's name."""
+        mine = str(namespace.get("__name__", "")).partition(".")[0]
+        return module.partition(".")[0] == mine and not is_stdlib(module)
+
+    def is_generated(self, function: Any) -> bool:
+        """A method that a class decorator wrote: it only touches the object's own fields."""
+        if not isinstance(function, FunctionType):
+            return True
+        filename = function.__code__.co_filename
+        return filename.startswith(("<string>", "<attrs", "<namedtuple", "<stdin-generated"))
+
+    def is_shared(self, obj: Any) -> bool:
+        """Whether an object can be changed and is looked into."""
+        if objects.is_scalar(obj) or isinstance(obj, type | ModuleType | FunctionType):
+            return False
+        return (
+            objects.is_container(obj)
+            or isinstance(obj, tuple | frozenset)
+            or self.is_own_class(type(obj))
+        )
+
+    def is_callable(self, atom: Atom) -> bool:
+        """Whether an existing object is a function of the app, however it is wrapped."""
+        if not isinstance(atom, Real):
+            return False
+        obj = atom.obj
+        for _ in range(8):
+            if isinstance(obj, MethodType):
+                obj = obj.__func__
+            elif isinstance(obj, functools.partial):
+                obj = obj.func
+            elif not self.is_own_function(obj) and callable(getattr(obj, "__wrapped__", None)):
+                obj = obj.__wrapped__
+            else:
+                break
+        if isinstance(obj, FunctionType):
+            return self.is_own_function(obj)
+        if isinstance(obj, type):
+            return self.is_own_class(obj) and not issubclass(obj, BaseException)
+        return self.is_own_class(type(obj)) and callable(obj)
+
+    def is_invocable(self, atom: Atom) -> bool:
+        """Whether an atom is a function that somebody who gets it may call."""
+        match atom:
+            case Function() | Bound() | Partial():
+                return True
+            case Method(owner=owner, name=name):
+                return not isinstance(owner, Fresh) and name in tables.MUTATING_METHODS
+            case Real(obj=obj):
+                return isinstance(obj, objects.CALLABLES) or self.is_callable(atom)
+            case _:
+                return False
+
+    def is_runnable(self, atom: Atom) -> bool:
+        """Whether an atom is a LangChain Runnable (graphs, tools and models are)."""
+        if isinstance(atom, Real):
+            return runnables.RUNNABLE in objects.mro_names(type(atom.obj))
+        if isinstance(atom, Fresh):
+            return bool(atom.cls == "chain")
+        return isinstance(atom, Foreign) and atom.module.startswith("langchain")
+
+    def is_model(self, obj: Any) -> bool:
+        """Whether an object is a chat model, embedder or retriever."""
+        return not isinstance(obj, type) and self.is_model_class(type(obj))
+
+    def is_model_class(self, cls: type) -> bool:
+        """The same for a class."""
+        return bool(objects.mro_names(cls) & tables.MODEL_BASES)
+
+    def is_store(self, obj: Any) -> bool:
+        """Whether an object is a LangGraph store."""
+        return runnables.STORE_BASE in objects.mro_names(type(obj))
+
+    def is_graph(self, obj: Any) -> bool:
+        """Whether an object is a compiled or remote graph."""
+        return bool(objects.mro_names(type(obj)) & {runnables.PREGEL, runnables.REMOTE})
+
+    def is_task(self, obj: Any) -> bool:
+        """Whether an object was made by `@task`."""
+        return runnables.TASK in objects.mro_names(type(obj))
+
+    def may_interrupt(self, module: str) -> bool:
+        """Whether an installed package calls `interrupt()`."""
+        top = module.partition(".")[0]
+        if top not in self._interrupting:
+            self._interrupting[top] = foreign.package_interrupts(top)
+        return self._interrupting[top]
+
+    def foreign(self, obj: Any, name: str = "") -> Value:
+        """What an attribute or element of an installed class's object is judged by."""
+        cls = type(obj)
+        if isinstance(obj, ModuleType):
+            return frozenset({Foreign(obj.__name__, name)})
+        if cls.__module__ == "builtins":
+            return NOTHING
+        joint = f"{cls.__qualname__}.{name}" if name else cls.__qualname__
+        return frozenset({Foreign(cls.__module__, joint)})
+
+    def reached(self, obj: Any) -> frozenset[Hashable]:
+        """The identities of everything that can change inside an object."""
+        known = self._reached.get(id(obj))
+        if known is None:
+            known = self._reached[id(obj)] = objects.reached(obj)
+        return known
+
+    def methods_called(self, frame: Frame, owner: Atom, name: str) -> Iterator[Bound]:
+        """Methods of that name in the app's classes that a function can name: it may mean one."""
+        if name.startswith("__"):
+            return
+        for candidate in tuple(frame.namespace.values()):
+            if isinstance(candidate, type) and name in candidate.__dict__:
+                function = candidate.__dict__[name]
+                if isinstance(function, FunctionType) and self.is_own_function(function):
+                    yield Bound(owner, function, candidate)
+
+    # `if X is None: X = make()` --------------------------------------------------------------
+
+    @contextmanager
+    def guarded(self, frame: Frame, node: ast.If) -> Iterator[None]:
+        """Inside `if X is None` or `if not X`, setting `X` is making it on first use."""
+        guarded: set[str] = set()
+        test = node.test
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            guarded.add(ast.unparse(test.operand))
+        elif isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is):
+            guarded.add(ast.unparse(test.left))
+        self._lazy.append(frozenset(guarded))
+        try:
+            yield
+        finally:
+            self._lazy.pop()
+
+    def is_lazy(self, target: str, value: Value) -> bool:
+        """Whether an assignment only makes an installed class's object on first use.
+
+        A model or a client that is made by whoever comes first is the same for all. What the
+        app makes itself may remember who was first.
+        """
+        return (
+            bool(value)
+            and all(isinstance(a, Foreign) and not is_stdlib(a.module) for a in value)
+            and any(target in guarded for guarded in self._lazy)
+        )
+
+    # Running --------------------------------------------------------------------------------
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """What is read or written outside counts as a read that nobody writes."""
+        self._muted += 1
+        try:
+            yield
+        finally:
+            self._muted -= 1
+
+    @contextmanager
+    def entering(self, obj: Any) -> Iterator[bool]:
+        """Gives False where the object is being run already."""
+        if id(obj) in self._running:
+            yield False
+            return
+        self._running.append(id(obj))
+        try:
+            yield True
+        finally:
+            self._running.pop()
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """A node of a subgraph."""
+        self.path.append(name)
+        try:
+            yield
+        finally:
+            self.path.pop()
+
+    def run_runnable(self, obj: Any, value: Value, frame: Frame, node: ast.AST) -> Value:
+        """Run a Runnable that exists."""
+        return runnables.run(frame, obj, value, node)
+
+    def run_chain(self, chain: Fresh, value: Value, frame: Frame, node: ast.AST) -> Value:
+        """Run a chain that the scanned code composed."""
+        return runnables.run_chain(frame, chain, value, node)
+
+    def run_hooks(self, owner: Atom, cls: type, value: Value, frame: Frame, node: ast.AST) -> Value:
+        """Run the methods that LangChain calls on an object of the app's class."""
+        return runnables.run_hooks(frame, owner, cls, value, node)
+
+    def run_bound(self, bound: Bound, arguments: Arguments, frame: Frame, node: ast.AST) -> Value:
+        """Run a method of the app."""
+        merged = Arguments(
+            [frozenset({bound.owner}), *arguments.args],
+            arguments.kwargs,
+            arguments.star,
+            arguments.keywords,
+        )
+        if isinstance(bound.function, Function):
+            return self.run_local(bound.function, merged, receiver=bound.owner, cls=bound.cls)
+        if not self.is_own_function(bound.function):
+            return foreign.call(
+                frame,
+                bound.function.__module__ or "",
+                bound.function.__qualname__,
+                arguments,
+                node,
+                owner=bound.owner,
+            )
+        return self.run_function(bound.function, merged, receiver=bound.owner, cls=bound.cls)
+
+    def run_function(
+        self,
+        function: FunctionType,
+        arguments: Arguments,
+        *,
+        receiver: Atom | None = None,
+        cls: Any = None,
+    ) -> Value:
+        """Run a function object of the app."""
+        code = function.__code__
+        try:
+            node = function_node(code)
+        except SourceGone as error:
+            if not self.is_generated(function) or receiver is None:
+                self.unreadable(Place(str(error), place(code.co_filename, code.co_firstlineno)))
+                self._hand_to_unread(arguments, code.co_qualname)
+            return NOTHING
+        cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=False))
+        frame = Frame(
+            self,
+            function_info(node),
+            code.co_filename,
+            function.__globals__,
+            cells=cells,
+            receiver=receiver,
+            cls=cls,
+        )
+        signature = _signature(arguments)
+        key: Hashable = None
+        if signature is not None:
+            owners = tuple(id(cell) for cell in cells.values())
+            key = (code, id(function.__globals__), owners, signature, bool(self._muted), id(cls))
+        _bind(frame, node.args, arguments, *_defaults(function, node.args), function=function)
+        return self._run(frame, node, key)
+
+    def run_local(
+        self,
+        function: Function,
+        arguments: Arguments,
+        *,
+        receiver: Atom | None = None,
+        cls: Any = None,
+    ) -> Value:
+        """Run a function that the scanned code defined."""
+        outer, node = function.frame, function.node
+        frame = Frame(
+            self,
+            function_info(node),
+            outer.filename,
+            outer.namespace,
+            cells=outer.cells,
+            outer=outer,
+            receiver=receiver,
+            cls=cls,
+        )
+        positional = [outer.evaluate(default) for default in node.args.defaults]
+        keywords = {
+            argument.arg: outer.evaluate(default)
+            for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            if default is not None
+        }
+        _bind(frame, node.args, arguments, positional, keywords)
+        return self._run(frame, node, None)
+
+    def _run(self, frame: Frame, node: FunctionNode, key: Hashable) -> Value:
+        if self._stack.count(node) >= 2:
+            return NOTHING
+        if key is not None and (known := self._memo.get(key)) is not None:
+            self.findings.add(known[0])
+            return known[1]
+        self._calls += 1
+        if len(self._stack) >= MOST_DEEP or self._calls > MOST_CALLS:
+            limit = "calls deep" if len(self._stack) >= MOST_DEEP else "calls"
+            most = MOST_DEEP if len(self._stack) >= MOST_DEEP else MOST_CALLS
+            self.unreadable(frame.place(node, f"more than {most} {limit}"))
+            return NOTHING
+        before, self.findings = self.findings, Findings()
+        self._stack.append(node)
+        try:
+            result = frame.run()
+        finally:
+            self._stack.pop()
+            made, self.findings = self.findings, before
+            before.add(made)
+        # Inside a recursion the result is not whole yet, and must not be remembered.
+        if key is not None and node not in self._stack:
+            self._memo[key] = (made, result)
+        return result
+
+    def _hand_to_unread(self, arguments: Arguments, to: str) -> None:
+        """Code of the app without source may change what it gets."""
+        for value in arguments.all():
+            for atom in value:
+                if isinstance(atom, Real) and self.is_shared(atom.obj):
+                    for key in self.reached(atom.obj):
+                        self.change_key(key, Place(f"handed to {to}, which can't be read"))
+
+
+_NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
+
+
+def _defaults(
+    function: FunctionType, arguments: ast.arguments
+) -> tuple[list[Value], dict[str, Value]]:
+    def value(obj: Any) -> Value:
+        return NOTHING if objects.is_scalar(obj) else frozenset({Real(obj)})
+
+    positional = [value(obj) for obj in function.__defaults__ or ()]
+    keywords = {name: value(obj) for name, obj in (function.__kwdefaults__ or {}).items()}
+    return positional, keywords
+
+
+def _bind(  # noqa: PLR0917 - as Python binds them
+    frame: Frame,
+    parameters: ast.arguments,
+    arguments: Arguments,
+    defaults: list[Value],
+    keyword_defaults: dict[str, Value],
+    function: FunctionType | None = None,
+) -> None:
+    """Bind the arguments of a call to a function's parameters."""
+    positional = [*parameters.posonlyargs, *parameters.args]
+    names = [argument.arg for argument in positional]
+    given = dict(zip(names, arguments.args, strict=False))
+    rest = arguments.args[len(names) :]
+    extra = dict(arguments.kwargs)
+    for name in (*names, *(argument.arg for argument in parameters.kwonlyargs)):
+        if name in extra:
+            given[name] = extra.pop(name)
+    fallback = dict(zip(names[len(names) - len(defaults) :], defaults, strict=False))
+    fallback.update(keyword_defaults)
+    spread = arguments.star | arguments.keywords
+    for argument in all_arguments(parameters):
+        name = argument.arg
+        if argument is parameters.vararg:
+            frame.env[name] = frame.fresh(arguments.star.union(*rest))
+        elif argument is parameters.kwarg:
+            made = Fresh(frame.block, arguments.keywords)
+            for key, value in extra.items():
+                made.put(key, value, surely=True)
+            frame.env[name] = frozenset({made})
+        elif name in given:
+            frame.env[name] = _annotated(given[name], function, name)
+        else:
+            frame.env[name] = spread | fallback.get(name, NOTHING)
+
+
+def _annotated(value: Value, function: FunctionType | None, name: str) -> Value:
+    if function is None or not any(isinstance(a, Input) and a.typ is None for a in value):
+        return value
+    return runnables.typed(value, objects.parameter_type(function, name))
+
+
+def _signature(arguments: Arguments) -> Hashable | None:
+    """What kind of arguments a call has; None where they can be changed by the call."""
+
+    def simple(value: Value) -> bool:
+        return all(
+            not isinstance(atom, Fresh | Function | Partial)
+            and not (isinstance(atom, Bound | Method) and isinstance(atom.owner, Fresh))
+            for atom in value
+        )
+
+    if not all(map(simple, arguments.all())):
+        return None
+    return (
+        tuple(arguments.args),
+        tuple(sorted(arguments.kwargs.items(), key=lambda item: item[0])),
+        arguments.star,
+        arguments.keywords,
+    )

@@ -1,0 +1,1 @@
+"""What several test modules share: graphs, canonical forms, leak checks."""

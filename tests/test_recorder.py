@@ -1,0 +1,556 @@
+"""What a body emits ahead of its step arrives later as though it had just happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from langchain_core.callbacks import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    adispatch_custom_event,
+    dispatch_custom_event,
+)
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableLambda
+from langchain_core.tools import tool
+from langchain_core.tracers.event_stream import _AstreamEventsCallbackHandler
+from pydantic import BaseModel
+
+from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.identity import lazy_str
+from langgraph_alto._langgraph.recorder import (
+    CUSTOM,
+    EVENTS,
+    TAP,
+    BothStreamingRecorder,
+    DiscardedError,
+    Emission,
+    Outbox,
+    Player,
+    Recorder,
+    StreamingRecorder,
+    V2StreamingRecorder,
+    recorder_for,
+)
+from langgraph_alto.testing import FakeChatModel, FakeEngine, FakeRetriever, Reply, VirtualClock
+
+# Handlers that note what they are told
+
+Note = tuple[str, tuple[Any, ...], dict[str, Any]]
+
+
+class Noting(BaseCallbackHandler):
+    """Notes each event with its arguments."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+
+class ANoting(AsyncCallbackHandler):
+    """The same, awaited."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+
+def _note(event: str) -> Callable[..., None]:
+    def note(self: Noting, *args: Any, **kwargs: Any) -> None:
+        self.notes.append((event, args, kwargs))
+
+    return note
+
+
+def _anote(event: str) -> Callable[..., Any]:
+    async def note(self: ANoting, *args: Any, **kwargs: Any) -> None:
+        self.notes.append((event, args, kwargs))
+
+    return note
+
+
+for _event in EVENTS:
+    setattr(Noting, _event, _note(_event))
+    setattr(ANoting, _event, _anote(_event))
+
+
+class Tapping(names.StreamingCallbackHandler[Any], Noting):
+    """Notes the chunks of streamed runs too, and makes models stream."""
+
+    async def tap_output_aiter(
+        self, run_id: UUID, output: AsyncIterator[Any]
+    ) -> AsyncIterator[Any]:
+        async for chunk in output:
+            self.notes.append(("chunk", (run_id, chunk), {}))
+            yield chunk
+        self.notes.append(("end of chunks", (run_id,), {}))
+
+    def tap_output_iter(self, run_id: UUID, output: Iterator[Any]) -> Iterator[Any]:
+        for chunk in output:
+            self.notes.append(("chunk", (run_id, chunk), {}))
+            yield chunk
+        self.notes.append(("end of chunks", (run_id,), {}))
+
+
+class V2(names.V2StreamingCallbackHandler, Noting):
+    """Wants content blocks."""
+
+
+_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?<= at )0x[0-9a-f]+"
+
+
+def plain(value: Any, ids: dict[str, str]) -> Any:
+    """A value as plain data; ids are numbered as they appear, addresses too."""
+
+    def number(found: re.Match[str]) -> str:
+        return ids.setdefault(found[0], f"id {len(ids)}")
+
+    match value:
+        case UUID() | str():
+            return re.sub(_ID, number, str(value))
+        case BaseModel():
+            return type(value).__name__, plain(value.model_dump(), ids)
+        case dict():
+            return {plain(k, ids): plain(v, ids) for k, v in value.items()}
+        case list() | tuple():
+            return [plain(v, ids) for v in value]
+        case BaseException():
+            return repr(value)
+    return value
+
+
+def told(notes: list[Note]) -> list[Any]:
+    ids: dict[str, str] = {}
+    return [plain(note, ids) for note in notes]
+
+
+# Things to call
+
+
+def model(clock: VirtualClock) -> FakeChatModel:
+    return FakeChatModel(
+        script=lambda prompt: Reply.of("a rather long answer", 5), engine=FakeEngine(clock=clock)
+    )
+
+
+@tool
+def shout(word: str) -> str:
+    """Says it louder."""
+    return f"{word}!"
+
+
+@tool
+def fail(word: str) -> str:
+    """Says nothing."""
+    raise ValueError(word)
+
+
+def report(word: str, config: RunnableConfig) -> str:
+    dispatch_custom_event("progress", {"done": 1}, config=config)
+    return word
+
+
+async def areport(word: str, config: RunnableConfig) -> str:
+    await adispatch_custom_event("progress", {"done": 1}, config=config)
+    return word
+
+
+def numbers(chunks: Iterator[Any]) -> Iterator[int]:
+    for chunk in chunks:
+        yield from range(chunk)
+
+
+async def anumbers(chunks: AsyncIterator[Any]) -> AsyncIterator[int]:
+    async for chunk in chunks:
+        for number in range(chunk):
+            yield number
+
+
+def chain(clock: VirtualClock) -> Runnable[Any, Any]:
+    return ChatPromptTemplate.from_template("Say {x}") | model(clock) | StrOutputParser()
+
+
+def nested(clock: VirtualClock) -> Runnable[Any, Any]:
+    def ask_then_shout(x: str, config: RunnableConfig) -> str:
+        return str(shout.invoke({"word": chain(clock).invoke({"x": x}, config)}, config))
+
+    return RunnableLambda(ask_then_shout)
+
+
+CALLS: dict[str, Callable[[VirtualClock], tuple[Runnable[Any, Any], Any]]] = {
+    "model": lambda clock: (model(clock), "hi"),
+    "tool": lambda clock: (shout, {"word": "hi"}),
+    "tool that fails": lambda clock: (fail, {"word": "hi"}),
+    "retriever": lambda clock: (
+        FakeRetriever(documents=[Document("hi you")], clock=clock),
+        "hi you",
+    ),
+    "chain": lambda clock: (chain(clock), {"x": "hi"}),
+    "chain in a chain": lambda clock: (nested(clock), "hi"),
+    "custom event": lambda clock: (RunnableLambda(report, areport), "hi"),
+    "generator": lambda clock: (RunnableGenerator(numbers, anumbers), 3),
+}
+
+
+def call(runnable: Runnable[Any, Any], value: Any, config: RunnableConfig, how: str) -> None:
+    try:
+        if how == "stream":
+            for _ in runnable.stream(value, config):
+                pass
+        else:
+            runnable.invoke(value, config)
+    except ValueError:
+        pass
+
+
+async def acall(runnable: Runnable[Any, Any], value: Any, config: RunnableConfig, how: str) -> None:
+    try:
+        if how == "stream":
+            async for _ in runnable.astream(value, config):
+                pass
+        else:
+            await runnable.ainvoke(value, config)
+    except ValueError:
+        pass
+
+
+def config_with(handler: BaseCallbackHandler) -> RunnableConfig:
+    return {"callbacks": [handler], "tags": ["tag"], "metadata": {"step": 3}, "run_name": "named"}
+
+
+def outbox() -> Outbox:
+    return Outbox(lambda: 0.0, lambda: None)
+
+
+# Replayed, everything arrives as in a direct run
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("handler_type", [Noting, Tapping, V2])
+def test_what_is_replayed_equals_what_a_direct_run_tells(
+    handler_type: type[Noting], kind: str, how: str
+) -> None:
+    direct, late = handler_type(), handler_type()
+    runnable, value = CALLS[kind](VirtualClock())
+    call(runnable, value, config_with(direct), how)
+    box = outbox()
+    runnable, value = CALLS[kind](VirtualClock())
+    call(runnable, value, config_with(recorder_for([late], box)), how)
+    assert late.notes == []
+    player = Player([late])
+    for emission in box.emissions:
+        player.play(emission)
+    assert told(late.notes) == told(direct.notes)
+    assert direct.notes
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("handler_type", [Noting, ANoting, Tapping, V2])
+def test_what_is_replayed_asynchronously_equals_what_a_direct_run_tells(
+    handler_type: type[Noting] | type[ANoting], kind: str, how: str
+) -> None:
+    direct, late = handler_type(), handler_type()
+
+    async def main(clock: VirtualClock, *, record: bool) -> None:
+        runnable, value = CALLS[kind](clock)
+        if not record:
+            await acall(runnable, value, config_with(direct), how)
+            return
+        box = outbox()
+        await acall(runnable, value, config_with(recorder_for([late], box)), how)
+        assert late.notes == []
+        player = Player([late])
+        for emission in box.emissions:
+            await player.aplay(emission)
+
+    for record in (False, True):
+        clock = VirtualClock()
+        clock.run(main(clock, record=record))
+    assert told(late.notes) == told(direct.notes)
+    assert direct.notes
+
+
+def test_events_of_astream_events_are_the_same() -> None:
+    """LangChain's own tapping handler, with the chunks of every run in it."""
+
+    def handler() -> Any:
+        return _AstreamEventsCallbackHandler()
+
+    async def events_of(tapping: Any) -> list[Any]:
+        await tapping.send_stream.aclose()
+        return [event async for event in tapping]
+
+    async def main(clock: VirtualClock, *, record: bool) -> list[Any]:
+        tapping = handler()
+        box = outbox()
+        attached = recorder_for([tapping], box) if record else tapping
+        async for _ in chain(clock).astream({"x": "hi"}, {"callbacks": [attached]}):
+            pass
+        player = Player([tapping])
+        for emission in box.emissions:
+            await player.aplay(emission)
+        return await events_of(tapping)
+
+    found = []
+    for record in (False, True):
+        clock = VirtualClock()
+        ids: dict[str, str] = {}
+        found.append([plain(e, ids) for e in clock.run(main(clock, record=record))])
+    assert found[0] == found[1]
+    kinds = {event["event"] for event in found[0]}
+    assert {"on_chat_model_stream", "on_parser_stream", "on_chain_stream"} <= kinds
+
+
+def test_several_handlers_each_get_everything() -> None:
+    first, second, third = Noting(), Tapping(), Tapping()
+    box = outbox()
+    recorder = recorder_for([first, second, third], box)
+    call(RunnableGenerator(numbers), 3, config_with(recorder), "stream")
+    player = Player([first, second, third])
+    for emission in box.emissions:
+        player.play(emission)
+    assert told(second.notes) == told(third.notes)
+    assert [n[1][1] for n in second.notes if n[0] == "chunk"] == [0, 1, 2]
+    assert [n[0] for n in first.notes] == ["on_chain_start", "on_chain_end"]
+
+
+def test_a_tap_that_stops_early_disturbs_nobody() -> None:
+    class Impatient(Tapping):
+        def tap_output_iter(self, run_id: UUID, output: Iterator[Any]) -> Iterator[Any]:
+            yield next(output)
+
+    impatient, patient = Impatient(), Tapping()
+    player = Player([impatient, patient])
+    run_id, box = uuid4(), outbox()
+    for chunk in recorder_for([patient], box).tap_output_iter(run_id, iter("abc")):  # type: ignore[attr-defined]
+        assert chunk in "abc"
+    for emission in box.emissions:
+        player.play(emission)
+    assert [n[1][1] for n in patient.notes if n[0] == "chunk"] == ["a", "b", "c"]
+
+
+def test_taps_of_two_runs_may_interleave() -> None:
+    tapping, box = Tapping(), outbox()
+    recorder: Any = recorder_for([tapping], box)
+    one, two = uuid4(), uuid4()
+    streams = [recorder.tap_output_iter(one, iter("ab")), recorder.tap_output_iter(two, iter("xy"))]
+    for chunks in zip(*streams, strict=True):
+        assert len(chunks) == 2
+    player = Player([tapping])
+    for emission in box.emissions:
+        player.play(emission)
+    for run_id, chunks in ((one, ["a", "b"]), (two, ["x", "y"])):
+        assert [n[1][1] for n in tapping.notes if n[0] == "chunk" and n[1][0] == run_id] == chunks
+        assert ("end of chunks", (run_id,), {}) in tapping.notes
+
+
+# Single events
+
+
+ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "on_chat_model_start": (({}, [[HumanMessage("hi")]]), {"metadata": {"a": 1}, "tags": []}),
+    "on_llm_start": (({}, ["hi"]), {"metadata": {"a": 1}}),
+    "on_text": (("text",), {}),
+    "on_retry": ((object(),), {}),
+    "on_custom_event": (("name", {"data": 1}), {"tags": [], "metadata": {}}),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_event_is_passed_on_unchanged(event: str) -> None:
+    args, kwargs = ARGUMENTS.get(event, (("something",), {"more": 1}))
+    kwargs = {"run_id": uuid4(), "parent_run_id": uuid4(), **kwargs}
+    handler, box = Noting(), outbox()
+    getattr(Recorder(box), event)(*args, **kwargs)
+    (emission,) = box.emissions
+    assert emission.kind == event
+    Player([handler]).play(emission)
+    assert handler.notes == [(event, args, kwargs)]
+
+
+def test_every_event_of_langchain_is_known() -> None:
+    assert {n for n in dir(BaseCallbackHandler) if n.startswith("on_")} <= set(EVENTS)
+    for switch in filter(None, EVENTS.values()):
+        assert getattr(BaseCallbackHandler(), switch) is False
+
+
+@pytest.mark.parametrize("event", [e for e, switch in EVENTS.items() if switch])
+def test_a_handler_that_ignores_an_event_is_not_told(event: str) -> None:
+    class Ignoring(Noting):
+        def __getattribute__(self, name: str) -> Any:
+            return True if name == EVENTS[event] else super().__getattribute__(name)
+
+    handler = Ignoring()
+    Player([handler]).play(Emission(0.0, event, ("something",), {"run_id": uuid4()}))
+    assert handler.notes == []
+
+
+def test_a_handler_for_completions_gets_a_chat_as_text() -> None:
+    class OnlyText(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.prompts: list[str] = []
+
+        def on_llm_start(self, serialized: Any, prompts: list[str], **kwargs: Any) -> None:
+            self.prompts += prompts
+
+    handler, box = OnlyText(), outbox()
+    call(model(VirtualClock()), "hi", config_with(recorder_for([handler], box)), "invoke")
+    player = Player([handler])
+    for emission in box.emissions:
+        player.play(emission)
+    assert handler.prompts == ["Human: hi"]
+
+
+def test_an_error_of_a_handler_stays_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Noting):
+        def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+            raise RuntimeError("broken")
+
+    broken, sound = Broken(), Noting()
+    player = Player([broken, sound])
+    player.play(Emission(0.0, "on_chain_start", ({}, {}), {"run_id": uuid4()}))
+    assert [n[0] for n in sound.notes] == ["on_chain_start"]
+    assert "broken" in caplog.text
+
+
+def test_metadata_is_known_when_a_handler_sees_it() -> None:
+    handler = Noting()
+    metadata = {"ns": lazy_str(lambda: "real", "placeholder"), "plain": 1}
+    emission = Emission(0.0, "on_chain_start", ({}, {}), {"run_id": uuid4(), "metadata": metadata})
+    Player([handler]).play(emission)
+    Player([handler], provisional=True).play(emission)
+    assert [n[2]["metadata"] for n in handler.notes] == [
+        {"ns": "real", "plain": 1},
+        {"ns": "placeholder", "plain": 1},
+    ]
+    assert all(type(n[2]["metadata"]["ns"]) is str for n in handler.notes)
+
+
+# A recorder looks like the handlers that it stands in for
+
+
+class DuckTapping(Noting):
+    """Streams by its methods alone, which is enough for LangChain."""
+
+    def tap_output_aiter(self, run_id: UUID, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        return output
+
+    def tap_output_iter(self, run_id: UUID, output: Iterator[Any]) -> Iterator[Any]:
+        return output
+
+
+@pytest.mark.parametrize(
+    ("handlers", "kind"),
+    [
+        ([], Recorder),
+        ([Noting()], Recorder),
+        ([Noting(), Tapping()], StreamingRecorder),
+        ([DuckTapping()], StreamingRecorder),
+        ([V2()], V2StreamingRecorder),
+        ([Tapping(), V2()], BothStreamingRecorder),
+    ],
+)
+def test_recorder_for(handlers: list[BaseCallbackHandler], kind: type[Recorder]) -> None:
+    recorder = recorder_for(handlers, outbox())
+    assert type(recorder) is kind
+    for asked in (names.StreamingCallbackHandler, names.V2StreamingCallbackHandler):
+        if any(isinstance(h, asked) for h in handlers):
+            assert isinstance(recorder, asked)
+    assert recorder.run_inline
+
+
+@pytest.mark.parametrize("handler_type", [Noting, Tapping])
+def test_a_model_streams_ahead_if_it_would_stream_for_real(handler_type: type[Noting]) -> None:
+    box = outbox()
+    call(model(VirtualClock()), "hi", config_with(recorder_for([handler_type()], box)), "invoke")
+    tokens = [e for e in box.emissions if e.kind == "on_llm_new_token"]
+    assert bool(tokens) is (handler_type is Tapping)
+
+
+# The outbox
+
+
+def test_an_outbox_keeps_the_age_of_each_emission_and_tells_of_it() -> None:
+    ages = iter([0.5, 1.5])
+    appended: list[int] = []
+    box = Outbox(lambda: next(ages), lambda: appended.append(len(box.emissions)))
+    box.put(CUSTOM, "first")
+    box.put(TAP, 1, 2, more=3)
+    assert list(box.emissions) == [
+        Emission(0.5, CUSTOM, ("first",), {}),
+        Emission(1.5, TAP, (1, 2), {"more": 3}),
+    ]
+    assert appended == [1, 2]
+
+
+def test_a_cut_outbox_keeps_nothing() -> None:
+    appended: list[int] = []
+    box = Outbox(lambda: 0.0, lambda: appended.append(1))
+    recorder = recorder_for([Tapping()], box)
+    recorder.on_text("seen", run_id=uuid4())
+    box.cut()
+    assert box.is_cut
+    call(chain(VirtualClock()), {"x": "hi"}, config_with(recorder), "stream")
+    box.put(CUSTOM, "late")
+    assert list(box.emissions) == []
+    assert appended == [1]
+
+
+# emit="eager": what was handed out and then discarded is ended
+
+
+@pytest.mark.parametrize("kind", ["model", "tool", "retriever", "chain"])
+def test_what_began_and_was_discarded_is_ended_innermost_first(kind: str) -> None:
+    handler, box = Noting(), outbox()
+    runnable, value = CALLS[kind](VirtualClock())
+    outer: Runnable[Any, Any] = RunnableLambda(runnable.invoke)
+    call(outer, value, config_with(recorder_for([handler], box)), "invoke")
+    player = Player([handler], provisional=True)
+    open_runs: list[UUID] = []
+    for emission in box.emissions:
+        if emission.kind.endswith("_end"):
+            break
+        if emission.kind.endswith("_start"):
+            open_runs.append(emission.kwargs["run_id"])
+        player.play(emission)
+    begun = len(handler.notes)
+    for emission in player.closing():
+        player.play(emission)
+    ends = handler.notes[begun:]
+    assert [n[2]["run_id"] for n in ends] == open_runs[::-1]
+    inner = {"model": "on_llm_error", "chain": "on_chain_error"}.get(kind, f"on_{kind}_error")
+    assert ends[0][0] == inner
+    assert ends[-1][0] == "on_chain_error"
+    assert all(isinstance(n[1][0], DiscardedError) for n in ends)
+    assert player.closing() == []
+
+
+def test_what_ended_is_not_ended_again() -> None:
+    handler, box = Noting(), outbox()
+    call(chain(VirtualClock()), {"x": "hi"}, config_with(recorder_for([handler], box)), "invoke")
+    player = Player([handler])
+    for emission in box.emissions:
+        player.play(emission)
+    assert player.closing() == []
+
+
+def test_messages_keep_their_types() -> None:
+    """The comparison above looks at fields; handlers get the very objects."""
+    handler, box = Noting(), outbox()
+    message = HumanMessage("hi")
+    call(model(VirtualClock()), [message], config_with(recorder_for([handler], box)), "invoke")
+    player = Player([handler])
+    for emission in box.emissions:
+        player.play(emission)
+    ((found,),) = handler.notes[0][1][1]
+    assert isinstance(found, BaseMessage)
+    assert found == message
