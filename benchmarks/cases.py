@@ -6,13 +6,14 @@ import asyncio
 import operator
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Send
+
+from benchmarks import edges
+from benchmarks.case import Case
 
 PURE: dict[str, Any] = {"alto": {"effects": "pure"}}
 
@@ -22,29 +23,6 @@ class State(TypedDict, total=False):
 
     done: Annotated[list[Any], operator.add]
     step: int
-
-
-@dataclass(frozen=True)
-class Case:
-    """One graph to measure.
-
-    `bound` is the critical path in seconds where bodies take time: no executor can be faster.
-    `target` is what alto/bound, or alto/langgraph where there is no bound, should not exceed:
-    in time if bodies take time, else in processor time.
-    """
-
-    name: str
-    build: Callable[[], Any]
-    asynchronous: bool
-    target: float
-    repeats: int
-    bound: float | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-    takes_time: bool = False
-
-    @property
-    def key(self) -> str:
-        return f"{self.name}, {'async' if self.asynchronous else 'sync'}"
 
 
 def chains(asynchronous: bool, *, seed: int, count: int = 10, stages: int = 4) -> Case:
@@ -213,4 +191,10 @@ def cases(size: str) -> list[Case]:
         if size == "full":
             found.append(fan_out(asynchronous, body_time=0.05, saver=True))
         found.append(all_ahead(asynchronous))
+        found.append(edges.two_branches(asynchronous))
+        found.append(edges.producer(asynchronous))
+        found += [edges.branches_with_loops(asynchronous, seed=seed) for seed in range(seeds)]
+        found += [edges.subgraph_per_section(asynchronous, seed=seed) for seed in range(seeds)]
+        found.append(edges.chunks(asynchronous))
+        found.append(edges.chunks(asynchronous, routed=True))
     return found

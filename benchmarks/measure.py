@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.cases import Case
+from benchmarks.case import Case
 from langgraph_alto import RunReport, accelerate, record
 
 RESAMPLES = 2_000

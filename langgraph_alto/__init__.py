@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph_alto._langgraph.seam import accelerate, install, is_installed, uninstall
     from langgraph_alto.options import Options
+    from langgraph_alto.planning import StreamingPlan, plan
     from langgraph_alto.report import RunReport, record
 
 # LangGraph is imported when it is first needed: `langgraph-alto --version` and child processes
@@ -27,15 +28,19 @@ _HOMES = {
     "uninstall": "langgraph_alto._langgraph.seam",
     "Options": "langgraph_alto.options",
     "RunReport": "langgraph_alto.report",
+    "StreamingPlan": "langgraph_alto.planning",
+    "plan": "langgraph_alto.planning",
     "record": "langgraph_alto.report",
 }
 
 __all__ = [
     "Options",
     "RunReport",
+    "StreamingPlan",
     "accelerate",
     "install",
     "is_installed",
+    "plan",
     "record",
     "uninstall",
 ]

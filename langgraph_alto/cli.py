@@ -149,6 +149,26 @@ def run(  # noqa: PLR0917  (the parser passes them by name)
     return functools.partial(run_target, request)
 
 
+@app.command()
+def plan(
+    target: Annotated[str, typer.Argument(help="path/to/file.py:graph or package.module:graph")],
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="A diagram for GitHub or LangGraph Studio.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON, described by plan.schema.json in the package.")
+    ] = False,
+    options: Annotated[str | None, typer.Option(metavar="JSON", help=OPTIONS_HELP)] = None,
+) -> Action:
+    """Say what would start early in a graph, and why the rest would not. Nothing is run."""
+    from langgraph_alto.planning import show_plan
+
+    if mermaid and as_json:
+        _refuse("--json", "can't be given together with --mermaid")
+    form = "mermaid" if mermaid else "json" if as_json else "text"
+    return functools.partial(show_plan, target, form, _read_options(options)[1])
+
+
 class _ExecCommand(typer.core.TyperCommand):
     """Leaves everything from the program's name on to the program.
 

@@ -12,7 +12,8 @@ from hypothesis import settings
 from langgraph_alto.core.effects import Verdict
 from langgraph_alto.core.events import Command, Event
 from langgraph_alto.core.invariants import check
-from langgraph_alto.core.scheduler import RunPolicy, Scheduler
+from langgraph_alto.core.scheduler import Scheduler
+from langgraph_alto.core.tasks import RunPolicy
 
 # The same examples in every run: a red test is red again, on any machine.
 settings.register_profile("alto", deadline=None, derandomize=True, database=None)

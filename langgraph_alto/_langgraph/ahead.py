@@ -5,7 +5,8 @@ retries, timeouts and attempt counts are LangGraph's. What only the real task ha
 
     identity            lazy values (`identity`)
     callbacks, writer   an outbox (`recorder`), handed out after adoption
-    reading the state   a gate before routers; a body that reads it itself gives up
+    reading the state   a gate before routers, until what they read is settled; a body that
+                        reads the state itself gives up
     store, @task calls, checkpoints of subgraphs, pending resume values: the body gives up
 """
 
@@ -24,6 +25,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import PregelExecutableTask, Send
 
 from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.gate import Gate
 from langgraph_alto._langgraph.identity import (
     Identity,
     LazyExecutionInfo,
@@ -32,10 +34,12 @@ from langgraph_alto._langgraph.identity import (
     lazy_tuple,
     real_values,
 )
+from langgraph_alto._langgraph.narrowed import NarrowedState
 from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Outbox, Player, recorder_for
 from langgraph_alto.core.events import End
 
 if TYPE_CHECKING:
+    from langgraph_alto._langgraph.foresight import SettledChannels
     from langgraph_alto._langgraph.run import Run
     from langgraph_alto.report import Span
 
@@ -54,10 +58,13 @@ class AheadTask:
     at a time t is t - zero.
     """
 
-    def __init__(self, key: int, step: int, send: Send, run: Run) -> None:
+    def __init__(self, key: int, step: int, send: Send, run: Run, *, is_pull: bool = False) -> None:
         self.key = key
         self.step = step
         self.send = send
+        self.is_pull = is_pull
+        self.state: SettledChannels | None = None
+        self.relied_on: dict[str, Any] = {}
         self.node = send.node
         self.run = run
         self.zero = 0.0
@@ -87,6 +94,8 @@ class AheadTask:
         self.wake_at: float | None = None
         self.span: Span | None = None
         self.task = prepare(self)
+        if isinstance(send.arg, NarrowedState):
+            send.arg.ask = self._ask_state
 
     def age(self) -> float:
         """How long the body has run, in seconds, pauses not counted."""
@@ -121,6 +130,8 @@ class AheadTask:
     def cut(self) -> None:
         """Forget the task: nothing that its body still does has any effect."""
         self.dropped = True
+        self.state = None
+        self.relied_on.clear()
         self.outbox.cut()
         self.player = None
         self.exception = None
@@ -134,6 +145,9 @@ class AheadTask:
             found = self.identity.real
             assert found is not None
         return found
+
+    def _ask_state(self, key: str | None) -> None:
+        self.require_real("reads the whole state" if key is None else f"reads {key!r}")
 
     def _appended(self) -> None:
         if self.run.eager:
@@ -196,9 +210,18 @@ def prepare(ahead: AheadTask) -> PregelExecutableTask:
     )
     if not isinstance(task, PregelExecutableTask):
         raise ValueError(f"LangGraph prepares no task for a Send to {ahead.node!r}")
+    if ahead.is_pull:
+        _as_pull(ahead, task)
     _guard_config(ahead, task)
     object.__setattr__(task, "proc", _guard_proc(ahead, task.proc))
     return task
+
+
+def _as_pull(ahead: AheadTask, task: PregelExecutableTask) -> None:
+    """LangGraph prepares a task that an edge triggers from its channels, else like any other."""
+    triggers = tuple(sorted(ahead.run.loop.nodes[ahead.node].triggers))
+    task.config["metadata"]["langgraph_triggers"] = triggers
+    object.__setattr__(task, "triggers", triggers)
 
 
 def _guard_config(ahead: AheadTask, task: PregelExecutableTask) -> None:
@@ -279,10 +302,11 @@ def _guarded_read(ahead: AheadTask, read: partial[Any]) -> partial[Any]:
     def guarded(
         scratchpad: Any, _: Any, managed: Any, writes: Any, *selection: Any, **options: Any
     ) -> Any:
-        ahead.require_real("reads the state")
-        return names.local_read(
-            scratchpad, _channels(ahead), managed, writes, *selection, **options
-        )
+        channels: Mapping[str, Any] | None = ahead.state
+        if channels is None:
+            ahead.require_real("reads the state")
+            channels = _channels(ahead)
+        return names.local_read(scratchpad, channels, managed, writes, *selection, **options)
 
     return partial(guarded, scratchpad, _GuardedChannels(ahead), managed, writes)
 
@@ -377,30 +401,15 @@ def _guard_proc(ahead: AheadTask, proc: Runnable[Any, Any]) -> Runnable[Any, Any
     if not isinstance(proc, names.RunnableSeq):
         return ahead.run.adapt(ahead, proc)
     steps = [ahead.run.adapt(ahead, proc.steps[0])]
+    routers = [step for step in proc.steps[1:] if not isinstance(step, names.ChannelWrite)]
+    facts = ahead.run.routers_of(ahead.node, len(routers))
     for step in proc.steps[1:]:
         is_plain = isinstance(step, names.ChannelWrite)
-        steps.append(step if is_plain else _Gate(ahead, step))
+        steps.append(step if is_plain else Gate(ahead, step, next(facts)))
     guarded = names.RunnableSeq.__new__(names.RunnableSeq)
     guarded.__dict__.update(proc.__dict__)
     guarded.steps = steps
     return guarded
-
-
-class _Gate(Runnable[Any, Any]):
-    """A router reads the state after its node: its turn comes when the task is real."""
-
-    def __init__(self, ahead: AheadTask, router: Runnable[Any, Any]) -> None:
-        self._ahead = ahead
-        self._router = router
-        self.name = getattr(router, "name", None)
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        self._ahead.run.wait_adopted(self._ahead)
-        return self._router.invoke(input, config, **kwargs)
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        await self._ahead.run.await_adopted(self._ahead)
-        return await self._router.ainvoke(input, config, **kwargs)
 
 
 def ahead_writes(ahead: AheadTask) -> list[tuple[str, Any]]:

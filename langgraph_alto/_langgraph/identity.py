@@ -13,7 +13,7 @@ identity which then turned out wrong is thrown away and rerun: never adopted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -51,6 +51,29 @@ def identity_of_send(
         str(index),
     )
     path = (names.PUSH, index, False)
+    return TaskIdentity(task_id, f"{checkpoint_ns}{names.NS_END}{task_id}", checkpoint_id, path)
+
+
+def identity_of_pull(
+    node: str,
+    triggers: Iterable[str],
+    *,
+    step: int,
+    checkpoint_id: str,
+    checkpoint_v: int,
+    parent_ns: str,
+) -> TaskIdentity:
+    """The identity that LangGraph gives to a task that an edge triggers (`prepare_single_task`)."""
+    checkpoint_ns = f"{parent_ns}{names.NS_SEP}{node}" if parent_ns else node
+    task_id = names.task_id_functions[checkpoint_v > 1](
+        bytes.fromhex(checkpoint_id.replace("-", "")),
+        checkpoint_ns,
+        str(step),
+        node,
+        names.PULL,
+        *sorted(triggers),
+    )
+    path = (names.PULL, node)
     return TaskIdentity(task_id, f"{checkpoint_ns}{names.NS_END}{task_id}", checkpoint_id, path)
 
 

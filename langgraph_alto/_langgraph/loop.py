@@ -47,6 +47,11 @@ class _AltoLoop:
             self.alto.began_step()
         return True
 
+    def after_tick(self) -> None:
+        if self.alto is not None:
+            self.alto.step_over()
+        super().after_tick()  # type: ignore[misc]
+
     def put_writes(
         self, task_id: str, writes: Sequence[tuple[str, Any]], *, cached: bool = False
     ) -> None:
@@ -129,7 +134,7 @@ class AltoRunner(names.PregelRunner):
             return super().tick(tasks, **kwargs)
         run.step_timeout(kwargs.get("timeout"))
         ticking = super().tick(self._without_finished(run, tasks), **kwargs)
-        return ticking if run.is_idle and len(tasks) == 1 else self._tick(run, ticking)
+        return ticking if run.is_alone else self._tick(run, ticking)
 
     def _tick(self, run: SyncRun, ticking: Iterator[None]) -> Iterator[None]:
         yield from ticking
@@ -142,7 +147,7 @@ class AltoRunner(names.PregelRunner):
         run.use_astream = self.use_astream
         run.step_timeout(kwargs.get("timeout"))
         ticking = super().atick(self._without_finished(run, tasks), **kwargs)
-        return ticking if run.is_idle and len(tasks) == 1 else self._atick(run, ticking)
+        return ticking if run.is_alone else self._atick(run, ticking)
 
     async def _atick(self, run: AsyncRun, ticking: AsyncIterator[None]) -> AsyncIterator[None]:
         async for _ in ticking:

@@ -37,6 +37,7 @@ from langgraph._internal._constants import (
     NS_END,
     NS_SEP,
     NULL_TASK_ID,
+    PULL,
     PUSH,
     TASKS,
 )
@@ -44,6 +45,7 @@ from langgraph._internal._future import chain_future
 from langgraph._internal._runnable import RunnableCallable, RunnableSeq, set_config_context
 from langgraph.errors import is_invalid_resume
 from langgraph.pregel._algo import (
+    PregelTaskWrites,
     _uuid5_str,
     _xxhash_str,
     local_read,
@@ -109,6 +111,7 @@ __all__ = [
     "NS_END",
     "NS_SEP",
     "NULL_TASK_ID",
+    "PULL",
     "PUSH",
     "TASKS",
     "TESTED",
@@ -116,6 +119,7 @@ __all__ = [
     "ChannelWrite",
     "PregelLoop",
     "PregelRunner",
+    "PregelTaskWrites",
     "RunnableCallable",
     "RunnableSeq",
     "StreamProtocol",

@@ -11,7 +11,7 @@ from langchain_core.tracers.langchain import LangChainTracer
 from langgraph_alto._langgraph import chaos, names
 from langgraph_alto._langgraph.reader import verdicts
 from langgraph_alto.core.effects import Rank, Verdict
-from langgraph_alto.core.scheduler import RunPolicy
+from langgraph_alto.core.tasks import RunPolicy
 from langgraph_alto.options import Options
 
 

@@ -8,10 +8,13 @@ handler is ever called under it.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,15 +27,20 @@ from langgraph_alto import report as reports
 from langgraph_alto._langgraph import chaos, names
 from langgraph_alto._langgraph.adopted import stand_in, without_note
 from langgraph_alto._langgraph.ahead import AheadTask, GaveUp, ahead_writes, mute_context_handlers
+from langgraph_alto._langgraph.foresight import ChannelForesight, SettledChannels, holds
+from langgraph_alto._langgraph.graph_reader import spec_of_loop
 from langgraph_alto._langgraph.identity import (
     Reservation,
     TaskIdentity,
+    identity_of_pull,
     identity_of_send,
     is_lazy,
     real_values,
 )
+from langgraph_alto._langgraph.narrowed import NarrowedState
 from langgraph_alto._langgraph.policy import run_policy, same_value, verdicts_of
 from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Emission, Player
+from langgraph_alto._langgraph.streaming import followed, streams
 from langgraph_alto.core.effects import Rank, Verdict
 from langgraph_alto.core.events import (
     Adopt,
@@ -42,6 +50,10 @@ from langgraph_alto.core.events import (
     Discard,
     End,
     Event,
+    GateReached,
+    Mistrust,
+    OpenGate,
+    PartialOutput,
     RealTask,
     RunEnded,
     SendSpec,
@@ -51,7 +63,9 @@ from langgraph_alto.core.events import (
     TaskEnded,
 )
 from langgraph_alto.core.order import StepOrder, Turn, WakeAt
+from langgraph_alto.core.outlook import gains
 from langgraph_alto.core.scheduler import Scheduler
+from langgraph_alto.core.spec import GraphSpec, Names, RouterSpec
 from langgraph_alto.options import Options
 from langgraph_alto.report import RunReport, Span
 
@@ -102,10 +116,17 @@ class Run(ABC):
         self.context: Context | None = None
         self.is_closed = False
         self._is_quiet = self.policy.off is not None and not self.recording
-        self._is_alone = False
+        self.is_alone = False
+        """Whether nothing can run ahead in this step: it has one task, which does not stream."""
         self._step_told = False
         self._in_step = False
-        self._ended: dict[str, int] = {}
+        self._ended: dict[str, Sequence[tuple[str, Any]]] = {}
+        self._told: set[str] = set()
+        self._spec: GraphSpec | None = None
+        self._verdicts: Mapping[str, Verdict] | None = None
+        self._foresight: ChannelForesight | None = None
+        self._edges_gain: bool | None = None
+        self._follows_partials = settings.options.run_ahead in ("streamed", "speculative")
         self._spans: dict[str, Span] = {}
         self._step_zero = 0.0
         self._adopted_by_task: dict[str, AheadTask] = {}
@@ -119,13 +140,20 @@ class Run(ABC):
             return
         self._in_step = True
         self.context = copy_context()
-        if self.is_idle and len(tasks) == 1 and not self.recording and chaos.active is None:
-            # Nothing runs ahead, and nothing can beside a single task.
-            self._is_alone = True
+        if (
+            self.is_idle
+            and len(tasks) == 1
+            and not self.recording
+            and chaos.active is None
+            and not self._streams(tasks)
+        ):
+            # Nothing runs ahead, and nothing can beside a single task that does not stream.
+            self.is_alone = True
             return
-        self._is_alone = False
+        self.is_alone = False
         with self.lock:
             self._step_told = False
+            self._edges_gain = None
             self._ended = {}
             for adopted in self._adopted_by_task.values():
                 self.aheads.pop(adopted.key, None)
@@ -135,7 +163,9 @@ class Run(ABC):
             self._step_zero = self.clock()
             restored = [t for t in tasks.values() if t.writes]
             for task in restored:
-                self._ended[task.id] = _count_sends(task.writes)
+                self._ended[task.id] = task.writes
+            if self._foresight is not None:
+                self._foresight.is_open = True
             self._spans = {}
             if (
                 self.policy.off is None
@@ -149,51 +179,166 @@ class Run(ABC):
                 self._note_tasks(tasks)
             if self.policy.off is not None:
                 return
+            self._follow_producers(tasks)
             if chaos.active is not None:
                 chaos.active.hold_back(self)
         for task in restored:
-            self.task_ended(task.id, task.writes, is_restored=True)
+            self._restored(task)
         if self.order is not None:
             self.pump()
 
-    def task_ended(
-        self, task_id: str, writes: Sequence[tuple[str, Any]], *, is_restored: bool = False
-    ) -> None:
-        """A task's writes are final: LangGraph is about to commit them, or restored them."""
-        if self._is_alone or not self._in_step or self.is_closed:
+    def step_over(self) -> None:
+        """LangGraph is about to commit the step: its channels change from now on."""
+        if self._foresight is not None:
+            with self.lock:
+                self._foresight.is_open = False
+
+    def task_ended(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> None:
+        """A task's writes are final, and LangGraph is about to commit them."""
+        if self.is_alone or not self._in_step or self.is_closed:
             return
         end, sends = self._read_writes(writes)
         if not (sends or self._step_told or self.recording or self.order is not None):
-            self._ended[task_id] = 0  # nothing follows from it
-            if not self._step_told:
+            self._ended[task_id] = writes
+            # Another thread may tell of the step meanwhile, with this task or without it.
+            if not self._step_told and not self._follows_edges():
                 return
-            is_restored = True  # another thread told of the step meanwhile, maybe without it
         with self.lock:
-            first = is_restored or task_id not in self._ended
-            self._ended[task_id] = len(sends)
-            if self.recording and first and (span := self._spans.get(task_id)) is not None:
+            self._ended[task_id] = writes
+            span = self._spans.get(task_id) if self.recording else None
+            if span is not None and span.ended is None:
                 span.ended = self.clock() - self.report_zero
             if self.policy.off is not None:
                 return
             if self.order is not None:
                 self.order.ended(task_id)
                 self.committed(task_id, end)
-            if not first:
-                # `chaos` told it before LangGraph did.
-                self.pump()
-                return
-            if not self._step_told:
-                nothing_to_overlap = len(self._ended) >= len(self.loop.tasks)
-                if not sends or (nothing_to_overlap and chaos.active is None):
-                    return
-                self._tell_step()
-            self._carry_out(self._handle(TaskEnded(task_id, end, sends)))
+            self._tell_ended(task_id, end, sends, writes)
         if end is not End.FAILED or any(
             c == names.ERROR and names.is_invalid_resume(v) for c, v in writes
         ):
             # After a failure LangGraph cuts the other tasks off: what they would have handed
             # out later must not slip through before that.
             self.pump()
+
+    def body_over(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> None:
+        """For `chaos`: a body is over, and its end is kept back from LangGraph for a while."""
+        end, sends = self._read_writes(writes)
+        with self.lock:
+            if self.is_closed or self.policy.off is not None:
+                return
+            self._ended[task_id] = writes
+            if self.order is not None:
+                self.order.stop_aging(task_id, self.clock())
+            self._tell_ended(task_id, end, sends, writes)
+
+    def _restored(self, task: PregelExecutableTask) -> None:
+        """A task that does not run: a cache or a checkpoint had its writes."""
+        with self.lock:
+            if self.recording and (span := self._spans.get(task.id)) is not None:
+                span.ended = self.clock() - self.report_zero
+            if self.policy.off is None:
+                end, sends = self._read_writes(task.writes)
+                self._tell_ended(task.id, end, sends, task.writes)
+
+    def _tell_ended(
+        self,
+        task_id: str,
+        end: End,
+        sends: tuple[SendSpec, ...],
+        writes: Sequence[tuple[str, Any]],
+    ) -> None:
+        """Tell the scheduler that a task ended, if anything can come of it. The lock is held."""
+        if self._step_told:
+            if task_id not in self._told:  # `chaos` may have told it before LangGraph did
+                self._told.add(task_id)
+                self._carry_out(self._handle(TaskEnded(task_id, end, sends, tuple(writes))))
+            return
+        nothing_to_overlap = len(self._ended) >= len(self.loop.tasks) and chaos.active is None
+        if not nothing_to_overlap and (sends or self._follows_edges()):
+            self._tell_step()
+
+    def _follows_edges(self) -> bool:
+        """Whether something may start early along the edges of this step's tasks."""
+        if self._edges_gain is None:
+            spec, verdicts = self._facts()
+            running = Counter(t.name for t in self.loop.tasks.values())
+            held = {name for name, verdict in verdicts.items() if verdict.rank is Rank.HELD}
+            self._edges_gain = chaos.active is not None or gains(spec, running, held)
+        return self._edges_gain
+
+    def _facts(self) -> tuple[GraphSpec, Mapping[str, Verdict]]:
+        """What is known of the graph; read off it once, at the first step with several tasks."""
+        if self._spec is None or self._verdicts is None:
+            options, path = self.settings.options, self.settings.path
+            self._verdicts = verdicts_of(self.loop, options, path)
+            self._spec = spec_of_loop(self.loop, options, path)
+            self._foresight = ChannelForesight(self.loop, self._spec)
+            self._foresight.is_open = self._in_step
+        return self._spec, self._verdicts
+
+    # Partial output ------------------------------------------------------------------------
+
+    def _streams(self, tasks: Mapping[str, PregelExecutableTask]) -> bool:
+        if not self._follows_partials:
+            return False
+        return any(streams(self.loop.nodes[t.name].bound) for t in tasks.values())
+
+    def _follow_producers(self, tasks: Mapping[str, PregelExecutableTask]) -> None:
+        """Look at what the generators among these tasks yield. The lock is held."""
+        if not self._streams(tasks):
+            return
+        nodes = self._facts()[0].nodes
+        loop = self.loop
+        for task in tasks.values():
+            facts = nodes.get(task.name)
+            if not task.writes and task.id not in self._adopted_by_task:
+                proc = followed(self, task.id, task, facts, lambda: loop.channels)
+                object.__setattr__(task, "proc", proc)
+
+    def follow(self, ahead: AheadTask) -> None:
+        """Look at what the generator of a run-ahead task yields."""
+        if not self._follows_partials or not streams(self.loop.nodes[ahead.node].bound):
+            return
+        facts = self._facts()[0].nodes.get(ahead.node)
+        if facts is None:
+            return
+        reads: Names = frozenset().union(*(router.channels for router in facts.routers))
+
+        def channels() -> Mapping[str, Any] | None:
+            with self.lock:
+                if self.is_closed or self.scheduler is None or ahead.dropped:
+                    return None
+                found: Any = (
+                    self.loop.channels
+                    if ahead.adopted is not None
+                    else self.scheduler.settled(ahead.key, reads)
+                )
+                return None if found is None else SettledChannels(found, self.loop.channels)
+
+        proc = followed(self, ahead.key, ahead.task, facts, channels)
+        object.__setattr__(ahead.task, "proc", proc)
+
+    def partial_output(self, key: str | int, sends: tuple[SendSpec, ...]) -> None:
+        """A task that still runs would write these `Send`s if it ended now."""
+        with self.lock:
+            if self.is_closed or not self._in_step:
+                return
+            if not self._step_told:
+                self._tell_step()
+            self._carry_out(self._handle(PartialOutput(key, sends)))
+
+    @property
+    def waiting_sends(self) -> int:
+        """How many tasks wait for a slot."""
+        return 0 if self.scheduler is None else self.scheduler.waiting
+
+    def routers_of(self, node: str, count: int) -> Iterator[RouterSpec | None]:
+        """What is known of a node's routers, in their order; None of those that are not."""
+        facts = self._facts()[0].nodes.get(node)
+        if facts is None or len(facts.routers) != count:
+            return itertools.repeat(None)
+        return iter(facts.routers)
 
     @property
     def is_idle(self) -> bool:
@@ -247,12 +392,15 @@ class Run(ABC):
         self._step_told = True
         tasks: dict[str, PregelExecutableTask] = self.loop.tasks
         if self.scheduler is None:
+            spec, verdicts = self._facts()
             self.scheduler = Scheduler(
                 self.policy,
-                verdicts_of(self.loop, self.settings.options, self.settings.path),
+                verdicts,
                 default=_UNKNOWN_NODE,
                 same=same_value,
                 may_start=self.may_start,
+                spec=spec,
+                foresight=self._foresight,
             )
         event = StepBegan(
             self.loop.step,
@@ -264,12 +412,17 @@ class Run(ABC):
                     push=t.path[0] == names.PUSH and t.path[-1] is False and len(t.path) == 3,
                     arg=t.input,
                     done=t.id in self._ended,
-                    send_count=self._ended.get(t.id, 0),
+                    pull=t.path[0] == names.PULL,
                 )
                 for t in tasks.values()
             ),
         )
         self._carry_out(self._handle(event))
+        ended = dict(self._ended)
+        self._told = set(ended)
+        for task_id, writes in ended.items():
+            end, sends = self._read_writes(writes)
+            self._carry_out(self._handle(TaskEnded(task_id, end, sends, tuple(writes))))
 
     def _handle(self, event: Event) -> list[Command]:
         assert self.scheduler is not None
@@ -293,6 +446,10 @@ class Run(ABC):
                     self._adopt(command)
                 case Discard():
                     self._discard(command)
+                case OpenGate():
+                    self._open_gate(command)
+                case Mistrust():
+                    self._mistrust(command)
 
     def may_start(self) -> bool:
         """Whether a permit is free and nobody asked the run to drain."""
@@ -315,13 +472,14 @@ class Run(ABC):
             self.permit_unused()
             return
         try:
-            ahead = AheadTask(command.ahead, command.step, packet, self)
+            ahead = AheadTask(command.ahead, command.step, packet, self, is_pull=command.pull)
         except Exception as error:
             # LangGraph itself could not prepare it; it will say so when the step comes.
             self.report.fallbacks.append(f"{packet.node}: could not be prepared early: {error}")
             self.permit_unused()
             self.send_event(AheadEnded(command.ahead, End.GAVE_UP))
             return
+        self.follow(ahead)
         self.aheads[command.ahead] = ahead
         ahead.zero = self.clock()
         if self.recording:
@@ -352,6 +510,11 @@ class Run(ABC):
         if not ahead.identity.settle(real):
             self._reject(ahead, "its body was told another task id")
             return
+        if not holds(ahead.relied_on, self.loop.channels):
+            self._reject(ahead, "its router was shown another state")
+            return
+        if isinstance(ahead.send.arg, NarrowedState):
+            ahead.send.arg.complete(task.input)
         ahead.adopted = task
         self._adopted_by_task[task.id] = ahead
         stand_in(task, ahead)
@@ -361,6 +524,37 @@ class Run(ABC):
             self._spans[task.id] = ahead.span
         ahead.go_on()
         self.open_gate(ahead)
+
+    def _open_gate(self, command: OpenGate) -> None:
+        ahead = self.aheads.get(command.ahead)
+        if ahead is None or ahead.adopted is not None or ahead.dropped:
+            return
+        settled: Any = command.state
+        ahead.relied_on.update(settled)
+        ahead.state = SettledChannels(settled, self.loop.channels)
+        ahead.go_on()
+        self.open_gate(ahead)
+
+    def reach_gate(self, ahead: AheadTask, reads: Names | None) -> None:
+        """A body is over, and its router waits. It may be let through at once."""
+        with self.lock:
+            if ahead.adopted is not None or ahead.dropped:
+                return
+            ahead.state = None
+            ahead.gate.clear()
+            ahead.pause()
+            if reads is not None:
+                self.send_event(GateReached(ahead.key, reads))
+
+    def _mistrust(self, command: Mistrust) -> None:
+        listed = ", ".join(map(repr, command.names))
+        text = (
+            f"Node {command.node!r} wrote or led to {listed}, which its declaration or source "
+            "excludes. What relied on that is run again; the result is not affected. Correct "
+            "its metadata={'alto': ...} or Options(nodes=...)."
+        )
+        self.report.fallbacks.append(text)
+        warnings.warn(text, stacklevel=2)
 
     def _reject(self, ahead: AheadTask, reason: str, *, began: bool = True) -> None:
         if ahead.span is not None:
@@ -388,6 +582,7 @@ class Run(ABC):
             return
         ahead.duration = ahead.age()
         sends: tuple[SendSpec, ...] = ()
+        writes: list[tuple[str, Any]] = []
         if ahead.gave_up is not None and ahead.adopted is None:
             end = End.GAVE_UP
         elif isinstance(error, GraphInterrupt):
@@ -398,7 +593,8 @@ class Run(ABC):
         else:
             end = End.FINISHED
             try:
-                sends = self._read_writes(ahead_writes(ahead))[1]
+                writes = ahead_writes(ahead)
+                sends = self._read_writes(writes)[1]
             except GaveUp:
                 end = End.GAVE_UP
             except Exception as pinning_error:
@@ -416,7 +612,7 @@ class Run(ABC):
                 if self.order is not None:
                     self.order.ended(ahead.adopted.id)
                 self._queue(ahead)
-            self.send_event(AheadEnded(ahead.key, end, sends))
+            self.send_event(AheadEnded(ahead.key, end, sends, writes))
         self.pump()
 
     # Handing out ---------------------------------------------------------------------------
@@ -552,14 +748,15 @@ class Run(ABC):
             if index is None:
                 return None
             loop = self.loop
-            return identity_of_send(
-                ahead.node,
-                index,
-                step=ahead.step,
-                checkpoint_id=self.reservation.reserve(loop.step),
-                checkpoint_v=loop.checkpoint["v"],
-                parent_ns=loop.config[names.CONF].get(names.CONFIG_KEY_CHECKPOINT_NS, ""),
-            )
+            place: dict[str, Any] = {
+                "step": ahead.step,
+                "checkpoint_id": self.reservation.reserve(loop.step),
+                "checkpoint_v": loop.checkpoint["v"],
+                "parent_ns": loop.config[names.CONF].get(names.CONFIG_KEY_CHECKPOINT_NS, ""),
+            }
+            if ahead.is_pull:
+                return identity_of_pull(ahead.node, loop.nodes[ahead.node].triggers, **place)
+            return identity_of_send(ahead.node, index, **place)
 
     def has_exposed(self) -> bool:
         """Whether a body was told an identity that depends on the reserved checkpoint id."""
@@ -622,6 +819,8 @@ class Run(ABC):
             self.aheads.clear()
             self._adopted_by_task.clear()
             self._spans.clear()
+            self._ended = {}
+            self._foresight = None
             self.order = None
             self.context = None
             self.scheduler = None
@@ -676,6 +875,13 @@ class Run(ABC):
         """Call `pump` at that time of the clock."""
 
     @abstractmethod
+    def call_later(self, at: float, callback: Callable[[], None]) -> None:
+        """Call back at that time of the clock, unless the run is closed by then."""
+
+    async def let_others_begin(self) -> None:  # noqa: B027 - threads need no help
+        """Let what was just started begin."""
+
+    @abstractmethod
     def adapt(self, ahead: AheadTask, bound: Runnable[Any, Any]) -> Runnable[Any, Any]:
         """The node's own runnable, made fit to run beside real tasks."""
 
@@ -689,10 +895,12 @@ class Run(ABC):
     async def adeliver(self, ahead: AheadTask, config: RunnableConfig) -> Any:
         raise TypeError("This graph runs synchronously; its tasks can't be awaited.")
 
-    def wait_adopted(self, ahead: AheadTask) -> None:
+    def wait_at_gate(self, ahead: AheadTask, reads: Names | None) -> None:
+        """Return when the task is real, or `ahead.state` holds what its router reads."""
         ahead.require_real("a synchronous router in an asynchronous run")
 
-    async def await_adopted(self, ahead: AheadTask) -> None:
+    async def await_at_gate(self, ahead: AheadTask, reads: Names | None) -> None:
+        """The same for an asynchronous run."""
         ahead.require_real("an asynchronous router in a synchronous run")
 
     @abstractmethod
@@ -734,10 +942,6 @@ class Run(ABC):
         """A permit came free."""
         if self.scheduler is not None and not self.scheduler.is_idle:
             self.send_event(SlotsChanged())
-
-
-def _count_sends(writes: Sequence[tuple[str, Any]]) -> int:
-    return sum(1 for channel, value in writes if channel == names.TASKS and isinstance(value, Send))
 
 
 # One report for a run and its subgraphs: they share the run's RunControl.

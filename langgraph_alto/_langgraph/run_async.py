@@ -18,6 +18,7 @@ from langgraph_alto._langgraph.ahead import AheadTask, GaveUp
 from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Emission, Player
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto.core.events import End
+from langgraph_alto.core.spec import Names
 
 _TURNS_TO_CONSUMER = 10
 """Turns of the event loop from a commit to `astream_events`, which has its chunk after 5."""
@@ -32,6 +33,7 @@ class AsyncRun(Run):
         self._thread = threading.get_ident()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []
         self._threads: ThreadPoolExecutor | None = None
         self._busy_threads = 0
         handlers = getattr(loop.manager, "handlers", None) or ()
@@ -87,13 +89,13 @@ class AsyncRun(Run):
     def open_gate(self, ahead: AheadTask) -> None:
         self._on_loop(ahead.gate.set)
 
-    async def await_adopted(self, ahead: AheadTask) -> None:
-        if ahead.adopted is None and not ahead.dropped:
-            ahead.pause()
+    async def await_at_gate(self, ahead: AheadTask, reads: Names | None) -> None:
+        self.reach_gate(ahead, reads)
+        if ahead.adopted is None and ahead.state is None:
             self._give_permit_back(ahead)  # the body itself is over; only its router waits
             await ahead.gate.wait()
-            ahead.go_on()
-        if ahead.adopted is None:
+        ahead.go_on()
+        if ahead.adopted is None and ahead.state is None:
             raise GaveUp("discarded")
 
     # Sync functions ------------------------------------------------------------------------
@@ -243,6 +245,16 @@ class AsyncRun(Run):
             self._timer.cancel()
         self._timer = self._aio.call_later(max(0.0, at - self.clock()), self.pump)
 
+    def call_later(self, at: float, callback: Callable[[], None]) -> None:
+        self._on_loop(self._call_later, at, callback)
+
+    def _call_later(self, at: float, callback: Callable[[], None]) -> None:
+        self._timers = [timer for timer in self._timers if timer.when() > self.clock()]
+        self._timers.append(self._aio.call_at(at, callback))
+
+    async def let_others_begin(self) -> None:
+        await asyncio.sleep(0)
+
     def _on_loop(self, callback: Callable[..., Any], *args: Any) -> None:
         if threading.get_ident() == self._thread:
             callback(*args)
@@ -265,8 +277,10 @@ class AsyncRun(Run):
     async def aend(self) -> None:
         """LangGraph's exit begins: stop what runs ahead."""
         self.end()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, *self._timers):
+            if timer is not None:
+                timer.cancel()
+        self._timers.clear()
 
     async def aclose(self) -> None:
         """LangGraph's exit is over: wait until all bodies are gone. Threads can't be ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -17,6 +17,7 @@ from langgraph_alto._langgraph.pool import GrowingPool
 from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Emission, Player
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import head_id, thread_config
+from langgraph_alto.core.spec import Names
 
 REAL_THREADS = 128
 """Threads for the real tasks of a run that sets no `max_concurrency`.
@@ -37,6 +38,7 @@ class SyncRun(Run):
         super().__init__(loop, settings)
         self._threads: GrowingPool | None = None
         self._futures: set[Future[None]] = set()
+        self._timers: list[threading.Timer] = []
         limit = loop.config.get("max_concurrency")
         self._permits = threading.BoundedSemaphore(limit) if limit else None
         if self.policy.off is None:
@@ -99,13 +101,13 @@ class SyncRun(Run):
     def open_gate(self, ahead: AheadTask) -> None:
         ahead.gate.set()
 
-    def wait_adopted(self, ahead: AheadTask) -> None:
-        if ahead.adopted is None and not ahead.dropped:
-            ahead.pause()
+    def wait_at_gate(self, ahead: AheadTask, reads: Names | None) -> None:
+        self.reach_gate(ahead, reads)
+        if ahead.adopted is None and ahead.state is None:
             self._give_permit_back(ahead)  # the body itself is over; only its router waits
             ahead.gate.wait()
-            ahead.go_on()
-        if ahead.adopted is None:
+        ahead.go_on()
+        if ahead.adopted is None and ahead.state is None:
             raise GaveUp("discarded")
 
     def adapt(self, ahead: AheadTask, bound: Runnable[Any, Any]) -> Runnable[Any, Any]:
@@ -150,6 +152,14 @@ class SyncRun(Run):
             ahead.wake_at = at
             ahead.turn.set()
 
+    def call_later(self, at: float, callback: Callable[[], None]) -> None:
+        timer = threading.Timer(max(0.0, at - self.clock()), callback)
+        timer.daemon = True
+        with self.lock:
+            self._timers = [t for t in self._timers if t.is_alive()]
+            self._timers.append(timer)
+        timer.start()
+
     def emit_now(self, ahead: AheadTask) -> None:
         emission = ahead.outbox.emissions.popleft()
         if emission.kind in (CUSTOM, STREAM):
@@ -188,6 +198,9 @@ class SyncRun(Run):
         """LangGraph's exit begins. It waits for the real tasks, so adopted ones come to an end."""
         super().end()
         with self.lock:
+            for timer in self._timers:
+                timer.cancel()
+            self._timers.clear()
             self.order = None
             adopted = list(self._adopted_by_task.values())
             for ahead in adopted:
@@ -198,10 +211,8 @@ class SyncRun(Run):
             if ahead.delivering.is_set():
                 ahead.committed.wait()
 
-    def task_ended(
-        self, task_id: str, writes: Sequence[tuple[str, Any]], *, is_restored: bool = False
-    ) -> None:
-        super().task_ended(task_id, writes, is_restored=is_restored)
+    def task_ended(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> None:
+        super().task_ended(task_id, writes)
         if ahead := self._adopted_by_task.get(task_id):
             ahead.committed.set()
 

@@ -77,6 +77,8 @@ class NodeFacts:
     whole_input: bool = False
     """It may read every key of the state."""
     cache_policy: bool = False
+    parent_commands: tuple[Place, ...] = ()
+    """Graphs that it runs of which a node may give a command to the graph around it, this one."""
 
     @property
     def uses_input(self) -> bool:
@@ -302,4 +304,5 @@ _SEQUENCES = (
     "identity",
     "once",
     "tools",
+    "parent_commands",
 )

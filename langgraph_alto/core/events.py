@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -27,14 +28,19 @@ class SendSpec:
     packet: object = None
 
 
+Write = tuple[str, object]
+"""A channel and what is written to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RealTask:
     """A task that LangGraph prepared for the current step.
 
-    `order` sorts the tasks of a step as LangGraph applies their writes. `arg` is the argument
-    of a `Send` task; `push` tells such a task from one that an edge triggered. `done` tasks
-    do not run (any more): a cache or a checkpoint had their writes, or they ended before the
-    scheduler was told of the step; `send_count` is how many `Send`s those wrote.
+    `order` sorts the tasks of a step as LangGraph applies their writes. `arg` is its input: the
+    argument of a `Send`, or what the channels held; `push` tells the one from the other, `pull`
+    a task that an edge triggered (a task can be neither: an error handler, a `@task` call).
+    `done` tasks do not run (any more): a cache or a checkpoint had their writes, or they ended
+    before the scheduler was told of the step. A `TaskEnded` follows for them as for others.
     """
 
     key: str
@@ -43,7 +49,7 @@ class RealTask:
     push: bool = False
     arg: object = None
     done: bool = False
-    send_count: int = 0
+    pull: bool = False
 
 
 # Events ------------------------------------------------------------------------------------
@@ -59,20 +65,42 @@ class StepBegan:
 
 @dataclass(frozen=True, slots=True)
 class TaskEnded:
-    """A real task of the current step ended; its `Send`s are final."""
+    """A real task of the current step ended; its `Send`s and other writes are final."""
 
     key: str
     end: End
     sends: tuple[SendSpec, ...] = ()
+    writes: Sequence[Write] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AheadEnded:
-    """A run-ahead body ended."""
+    """A run-ahead body ended, its routers included."""
 
     ahead: int
     end: End
     sends: tuple[SendSpec, ...] = ()
+    writes: Sequence[Write] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartialOutput:
+    """A task that still runs would have written these `Send`s, had it ended now.
+
+    `key` is a real task's, or a run-ahead one's. The list is whole: what an earlier one had and
+    this one lacks is retracted.
+    """
+
+    key: str | int
+    sends: tuple[SendSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateReached:
+    """A run-ahead body waits with a router that reads these channels of the state."""
+
+    ahead: int
+    reads: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +125,16 @@ class RunEnded:
     """The run is over, in whatever way; nothing is adopted any more."""
 
 
-Event = StepBegan | TaskEnded | AheadEnded | AheadRejected | SlotsChanged | RunEnded
+Event = (
+    StepBegan
+    | TaskEnded
+    | AheadEnded
+    | PartialOutput
+    | GateReached
+    | AheadRejected
+    | SlotsChanged
+    | RunEnded
+)
 
 
 # Commands ----------------------------------------------------------------------------------
@@ -105,11 +142,12 @@ Event = StepBegan | TaskEnded | AheadEnded | AheadRejected | SlotsChanged | RunE
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a body ahead of its step."""
+    """Start a body ahead of its step: a `Send`'s, or one that an edge triggers (`pull`)."""
 
     ahead: int
     step: int
     send: SendSpec
+    pull: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +166,20 @@ class Discard:
     reason: str
 
 
-Command = Start | Adopt | Discard
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """What the body's router reads is settled; `state` holds it (opaque here)."""
+
+    ahead: int
+    state: object
+
+
+@dataclass(frozen=True, slots=True)
+class Mistrust:
+    """A node wrote or triggered what the facts about it exclude."""
+
+    node: str
+    names: tuple[str, ...]
+
+
+Command = Start | Adopt | Discard | OpenGate | Mistrust

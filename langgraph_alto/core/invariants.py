@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from langgraph_alto.core.effects import Rank
-from langgraph_alto.core.events import Adopt, Command, Discard, End, Start
-from langgraph_alto.core.scheduler import TRANSITIONS, Ahead, Scheduler, State
+from langgraph_alto.core.events import Adopt, Command, Discard, End, Mistrust, OpenGate, Start
+from langgraph_alto.core.outlook import reads_of
+from langgraph_alto.core.scheduler import Scheduler
+from langgraph_alto.core.tasks import TRANSITIONS, Ahead, State
 from langgraph_alto.errors import InvariantViolated
 
 Problem = tuple[str, Ahead | None]
@@ -36,7 +38,7 @@ def _story(ahead: Ahead | None) -> str:
     if ahead is None:
         return ""
     return (
-        f" Task {ahead.key} ({ahead.send.node!r}, step {ahead.step}, from {ahead.parent!r}): "
+        f" Task {ahead.key} ({ahead.node!r}, step {ahead.step}, from {[*ahead.parents]!r}): "
         f"{' -> '.join(ahead.history)}."
     )
 
@@ -127,7 +129,7 @@ def held_tasks_never_began(s: Scheduler, _: Sequence[Command]) -> Iterator[Probl
     for ahead in s.aheads.values():
         if State.RUNNING.value not in ahead.history:
             continue
-        verdict = s.verdicts.get(ahead.send.node, s.default)
+        verdict = s.verdicts.get(ahead.node, s.default)
         if s.policy.off is not None:
             yield f"it began although nothing may ({s.policy.off})", ahead
         if verdict.rank is Rank.HELD:
@@ -151,26 +153,75 @@ def tasks_descend_from_known_ones(s: Scheduler, _: Sequence[Command]) -> Iterato
     adopted = {real.adopted for real in s._real.values()}
     for ahead in s.aheads.values():
         if ahead.state is State.ADOPTED:
-            continue  # its parent was of a step that is over
-        if isinstance(ahead.parent, int):
-            parent = s.aheads.get(ahead.parent)
-            if parent is None and ahead.parent not in adopted:
-                yield "its parent was discarded", ahead
-            if parent is not None and ahead.step != parent.step + 1:
-                yield f"its parent is of step {parent.step}", ahead
-        elif ahead.parent not in s._real and s._order_known:
-            yield "its parent is no task of this step", ahead
-        elif ahead.step != s.step + 1:
-            yield f"its parent is a real task of step {s.step}", ahead
+            continue  # its parents were of a step that is over
+        for key in ahead.parents:
+            if isinstance(key, int):
+                parent = s.aheads.get(key)
+                if parent is None and key not in adopted:
+                    yield "its parent was discarded", ahead
+                if parent is not None and not _may_be_parent(parent.step, ahead):
+                    yield f"its parent is of step {parent.step}", ahead
+            elif key not in s._real and s._order_known and not ahead.pull:
+                yield "its parent is no task of this step", ahead
+            elif not _may_be_parent(s.step, ahead):
+                yield f"its parent is a real task of step {s.step}", ahead
+
+
+def _may_be_parent(step: int, ahead: Ahead) -> bool:
+    """A join's parts may come in different steps."""
+    return ahead.step == step + 1 or (ahead.pull and ahead.step > step)
 
 
 def only_finished_tasks_have_children(s: Scheduler, _: Sequence[Command]) -> Iterator[Problem]:
     for ahead in s.aheads.values():
-        if ahead.children and ahead.end is not End.FINISHED:
+        known = [s.aheads[c] for c in ahead.children if c in s.aheads]
+        if ahead.end is not End.FINISHED and not all(child.partial for child in known):
             yield f"it has children and ended {ahead.end}", ahead
         for child in ahead.children:
-            if child in s.aheads and s.aheads[child].parent != ahead.key:
-                yield f"its child {child} has another parent", ahead
+            if child in s.aheads and ahead.key not in s.aheads[child].parents:
+                yield f"its child {child} has other parents", ahead
+
+
+# Edges -------------------------------------------------------------------------------------
+
+
+def an_edge_triggers_a_node_once_a_step(s: Scheduler, _: Sequence[Command]) -> Iterator[Problem]:
+    pulls = {(a.step, a.node): a.key for a in s.aheads.values() if a.pull}
+    if pulls != s._pulls:
+        yield f"{s._pulls} are noted, {pulls} are ahead", None
+    if len(pulls) != sum(a.pull for a in s.aheads.values()):
+        yield "a node is triggered twice in a step", None
+
+
+def an_edge_starts_only_what_is_settled(
+    s: Scheduler, commands: Sequence[Command]
+) -> Iterator[Problem]:
+    for command in commands:
+        if isinstance(command, Start) and command.pull:
+            ahead = s.aheads[command.ahead]
+            reads = reads_of(s.outlook.spec, ahead.node)
+            if (blocker := s.outlook.blocker(reads, ahead.step)) is not None:
+                yield f"it starts although {blocker!r} may still write what it reads", ahead
+
+
+def gates_belong_to_running_bodies(s: Scheduler, _: Sequence[Command]) -> Iterator[Problem]:
+    for key in s._gated:
+        ahead = s.aheads.get(key)
+        if ahead is None or ahead.state not in (State.RUNNING, State.ADOPTED):
+            yield f"task {key} waits at a gate and does not run", ahead
+
+
+def the_outlook_counts_unfinished_tasks(s: Scheduler, _: Sequence[Command]) -> Iterator[Problem]:
+    found: dict[int, Counter[str]] = {}
+    for real in s._real.values():
+        if real.writes is None:
+            found.setdefault(s.step, Counter())[real.task.node] += 1
+    for ahead in s.aheads.values():
+        if ahead.writes is None and ahead.step > s.step:
+            found.setdefault(ahead.step, Counter())[ahead.node] += 1
+    counted = {step: c for step, c in s.outlook.unfinished.items() if c}
+    if counted != found:
+        yield f"the outlook counts {counted}, unfinished are {found}", None
 
 
 def an_adopted_task_has_one_real_task(s: Scheduler, _: Sequence[Command]) -> Iterator[Problem]:
@@ -180,9 +231,7 @@ def an_adopted_task_has_one_real_task(s: Scheduler, _: Sequence[Command]) -> Ite
             yield f"{count} real tasks adopted it", s.aheads.get(key)
     for real in s._real.values():
         ahead = None if real.adopted is None else s.aheads.get(real.adopted)
-        if ahead is not None and (
-            ahead.state is not State.ADOPTED or ahead.send.node != real.task.node
-        ):
+        if ahead is not None and (ahead.state is not State.ADOPTED or ahead.node != real.task.node):
             yield f"it is {ahead.state} and stands for a task of {real.task.node!r}", ahead
     for ahead in s.aheads.values():
         if ahead.state is State.ADOPTED and ahead.key not in links:
@@ -224,8 +273,13 @@ def nothing_begins_beyond_a_failure(s: Scheduler, commands: Sequence[Command]) -
 
 def commands_agree_with_states(s: Scheduler, commands: Sequence[Command]) -> Iterator[Problem]:
     for command in commands:
+        if isinstance(command, Mistrust):
+            continue
         ahead = s.aheads.get(command.ahead)
         match command:
+            case OpenGate():
+                if ahead is None or ahead.state is not State.RUNNING:
+                    yield f"{command} for a task that does not run ahead", ahead
             case Start():
                 if ahead is None or ahead.state is not State.RUNNING or ahead.step != command.step:
                     yield f"{command} for a task that does not run in that step", ahead
@@ -251,6 +305,10 @@ RULES: tuple[Callable[[Scheduler, Sequence[Command]], Iterator[Problem]], ...] =
     held_tasks_have_a_reason,
     tasks_descend_from_known_ones,
     only_finished_tasks_have_children,
+    an_edge_triggers_a_node_once_a_step,
+    an_edge_starts_only_what_is_settled,
+    gates_belong_to_running_bodies,
+    the_outlook_counts_unfinished_tasks,
     an_adopted_task_has_one_real_task,
     nothing_begins_past_a_stop,
     nothing_begins_beyond_the_last_step,

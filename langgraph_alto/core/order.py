@@ -56,6 +56,7 @@ class StepOrder:
 
     def __init__(self) -> None:
         self._zero: dict[Hashable, float] = {}
+        self._stopped_at: dict[Hashable, float] = {}
         self._youngest: list[tuple[float, int, Hashable]] = []
         self._waiting: list[tuple[float, int, Hashable]] = []
         self._serial = itertools.count()
@@ -66,9 +67,16 @@ class StepOrder:
         self._zero[key] = zero
         heapq.heappush(self._youngest, (-zero, next(self._serial), key))
 
+    def stop_aging(self, key: Hashable, now: float) -> None:
+        """The body is over, and its end is kept back for a while: what is older waits for it."""
+        zero = self._zero.pop(key, None)
+        if zero is not None:
+            self._stopped_at[key] = now - zero
+
     def ended(self, key: Hashable) -> None:
         """The body does not run any more, it will emit nothing new."""
         self._zero.pop(key, None)
+        self._stopped_at.pop(key, None)
 
     def wait(self, key: Hashable, offset: float) -> None:
         """`key` has an output of that offset and asks for its turn."""
@@ -81,12 +89,13 @@ class StepOrder:
 
     def horizon(self, now: float) -> float:
         """The age of the youngest body that runs: outputs up to it may be seen."""
+        oldest = min(self._stopped_at.values(), default=float("inf"))
         while self._youngest:
             negative_zero, _, key = self._youngest[0]
             if self._zero.get(key) == -negative_zero:
-                return now + negative_zero
+                return min(oldest, now + negative_zero)
             heapq.heappop(self._youngest)
-        return float("inf")
+        return oldest
 
     def next(self, now: float) -> Turn | WakeAt | None:
         """Whose turn it is; or when to ask again; or None if nothing waits or a turn is open."""

@@ -1,6 +1,6 @@
 """What a graph is, as far as planning and run-ahead need it: frozen facts, no LangGraph objects.
 
-`_langgraph.reader.graph_spec` reads a `GraphSpec` off a compiled graph; everything that decides
+`_langgraph.graph_reader.graph_spec` reads a `GraphSpec` off a compiled graph; all that decides
 (`core.plan`, `core.scheduler`, `core.ancestry`) starts from it.
 
 `None` in place of a set of names stands for "any": nothing is known, so everything is possible.
@@ -45,12 +45,15 @@ class ChannelSpec:
             `operator.add` on lists, `add_messages`): many writers, one reader.
         unpredictable: Why its value can't be foretold once something was written to it: its
             reducer may change its arguments, or can't be read. None where it can.
+        internal: It is no key of the state: an edge's own channel, the graph's input, `Send`s.
+            No result of a node can name it.
     """
 
     name: str
     kind: Literal["value", "reducer", "trigger", "barrier", "other"]
     many: bool = False
     unpredictable: str | None = None
+    internal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,9 @@ class GraphSpec:
 
     def _is_state(self, channel: str) -> bool:
         spec = self.channels.get(channel)
-        return spec is None or spec.kind not in ("trigger", "barrier")
+        if spec is None:
+            return True
+        return not spec.internal and spec.kind not in ("trigger", "barrier")
 
     def may_write(self, name: str, depth: int) -> Names | None:
         """Channels that a task of this node, or what follows from it, may write; None: any.

@@ -31,6 +31,7 @@ class Findings:
     identity: dict[Place, None] = field(default_factory=_places)
     once: dict[str, None] = field(default_factory=dict)
     tools: dict[str, None] = field(default_factory=dict)
+    parent_commands: dict[Place, None] = field(default_factory=_places)
     input_keys: set[str] = field(default_factory=set)
     whole_input: bool = False
 
@@ -55,6 +56,7 @@ class Findings:
         self.identity |= other.identity
         self.once |= other.once
         self.tools |= other.tools
+        self.parent_commands |= other.parent_commands
 
     def facts(self, function: str | None = None) -> NodeFacts:
         """What was found, as it is judged."""
@@ -75,6 +77,7 @@ class Findings:
             identity=tuple(self.identity),
             once=tuple(self.once),
             tools=tuple(self.tools),
+            parent_commands=tuple(self.parent_commands),
             input_keys=frozenset(self.input_keys),
             whole_input=self.whole_input,
         )

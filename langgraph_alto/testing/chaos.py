@@ -6,6 +6,7 @@ They change the whole process, for as long as the block lasts. Not for productio
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -69,18 +70,22 @@ class _HeldBack(Runnable[Any, Any]):
         self.name = getattr(task.proc, "name", None)
 
     def _moments(self) -> Iterator[None]:
-        self._run.task_ended(self._task.id, list(self._task.writes))
+        self._run.body_over(self._task.id, list(self._task.writes))
         end = time.monotonic() + self._seconds
         while time.monotonic() < end and self._run.is_working_ahead():
             yield
 
     def _hold(self) -> None:
+        never = threading.Event()
         for _ in self._moments():
-            time.sleep(_POLL)
+            never.wait(_POLL)  # tests replace time.sleep
 
     async def _ahold(self) -> None:
+        loop = asyncio.get_running_loop()
         for _ in self._moments():
-            await asyncio.sleep(_POLL)
+            moment = loop.create_future()  # tests replace asyncio.sleep
+            loop.call_later(_POLL, moment.set_result, None)
+            await moment
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         result = self._body.invoke(input, config, **kwargs)

@@ -1,0 +1,135 @@
+"""What rows are made of: the case that a row gives, the table, and the usual graphs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
+
+
+class State(TypedDict, total=False):
+    """The usual state: what each of the two siblings wrote, and what those after them saw."""
+
+    left: Any
+    right: Any
+    after_left: Any
+    after_right: Any
+
+
+@dataclass
+class Case:
+    """One graph, ready to run once.
+
+    Attributes:
+        graph: The compiled graph.
+        input: Its input.
+        effect: Gives what the run left outside of the state.
+        context: The run's context.
+        config: Its config.
+        prepare: Called in the context of the run, before it.
+    """
+
+    graph: Any
+    input: Any = field(default_factory=dict)
+    effect: Callable[[], Any] | None = None
+    context: Any = None
+    config: dict[str, Any] = field(default_factory=dict)
+    prepare: Callable[[], Any] | None = None
+
+
+Build = Callable[[Path], Case]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        build: Makes the case; it gets an empty directory.
+        held: Reasons for which nodes of the graph are held.
+        why_equal: Why even with everything trusted the result is LangGraph's; None: it is not.
+        runs_ahead: So many tasks must run ahead, whoever is slow.
+    """
+
+    build: Build
+    held: frozenset[str] = frozenset()
+    why_equal: str | None = None
+    runs_ahead: int = 0
+
+
+Table = dict[str, Row]
+
+
+def row(
+    table: Table,
+    *held: str,
+    why_equal: str | None = None,
+    runs_ahead: int = 0,
+) -> Callable[[Build], Build]:
+    """Put a function into the table under its name."""
+
+    def add(build: Build) -> Build:
+        assert build.__name__ not in table, f"two rows are called {build.__name__}"
+        table[build.__name__] = Row(build, frozenset(held), why_equal, runs_ahead)
+        return build
+
+    return add
+
+
+# Graphs ---------------------------------------------------------------------------------------
+
+
+def beside(
+    schema: Any,
+    left: Sequence[Callable[..., Any]],
+    right: Sequence[Callable[..., Any]],
+    *,
+    before: Sequence[Callable[..., Any]] = (),
+    **compiled: Any,
+) -> Any:
+    """Two chains of nodes that begin together, after `before`. Functions name their nodes."""
+    builder = StateGraph(schema)
+    for function in (*before, *left, *right):
+        builder.add_node(name_of(function), function)
+    for branch in (left, right):
+        chain = [START, *map(name_of, (*before, *branch)), END]
+        for here, there in zip(chain, chain[1:], strict=False):
+            if (here, there) not in builder.edges:
+                builder.add_edge(here, there)
+    return builder.compile(**compiled)
+
+
+def name_of(function: Any) -> str:
+    """The name of a function, a partial of one, or an object with a name."""
+    if isinstance(function, functools.partial):
+        return name_of(function.func)
+    found = getattr(function, "__name__", None) or function.name
+    return str(found)
+
+
+def rounds(work: Callable[..., Any], schema: Any, plan: Any = None, **compiled: Any) -> Any:
+    """Two tasks of one node, left and right, each of which sends the node to its next round.
+
+    `work` gets `{"who": …, "round": …}` and ends with `next_round`.
+    """
+    builder = StateGraph(schema)
+    builder.add_node("plan", plan or (lambda state: {}))
+    builder.add_node("work", work, destinations=("work",))
+    builder.add_edge(START, "plan")
+    builder.add_conditional_edges("plan", both, ["work"])
+    return builder.compile(**compiled)
+
+
+def both(state: Any) -> list[Send]:
+    """The first round."""
+    return [Send("work", {"who": who, "round": 1}) for who in ("left", "right")]
+
+
+def in_order(saw: Iterable[Any]) -> list[Any]:
+    """What tasks of one step saw, in an order that does not depend on who ended first."""
+    return sorted(saw, key=repr)
