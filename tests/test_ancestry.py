@@ -120,6 +120,18 @@ def test_a_retracted_tasks_number_is_given_to_its_successor(tree: AncestryTree) 
     assert tree.path_text(Item("newer", "notes", 0)) == f"{at} / work#4.notes[0]"
 
 
+def test_the_smallest_number_is_given_again_first(tree: AncestryTree) -> None:
+    section = Item("p", "sections", 0)
+    for key in "abc":
+        tree.task_began(key, "work", section)
+    for key in ("w0", "a", "b"):
+        tree.retracted(key)
+    for key, number in [("x", ""), ("y", "#2"), ("z", "#3"), ("v", "#5")]:
+        tree.task_began(key, "work", section)
+        tree.emitted(key, "n")
+        assert tree.path_text(Item(key, "n")) == f"request / plan.sections[0] / work{number}.n"
+
+
 # Completion
 
 
@@ -253,6 +265,30 @@ def test_levels_around_a_task_that_runs_again_are_open_again(tree: AncestryTree)
         Retracted(("s", Item("w0", "search", 0)), ()),
     ]
     assert tree.path_text("w0") == "request / plan.sections[0]"
+
+
+def test_a_graph_that_runs_again_numbers_its_tasks_afresh(tree: AncestryTree) -> None:
+    for key in ("first", "second"):
+        tree.task_began(key, "inner", "w0", inside=True)
+        tree.emitted(key, "n", 0)
+        assert tree.path_text(Item(key, "n", 0)).endswith("work / inner.n[0]")
+        tree.restarted("w0")
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_nothing_is_said_of_levels_that_are_gone(tree: AncestryTree, ended: bool) -> None:
+    tree.task_began("s", "search", "w0", index=0)
+    tree.level_closed("w0", "search")
+    if ended:
+        tree.task_ended("w0")
+    gone = Retracted(("s", Item("w0", "search", 0)), ("s",))
+    assert tree.restarted("w0") == [gone]
+    tree.task_began("s", "search", "w0", index=0)
+    tree.level_closed("w0", "search")
+    if ended:
+        tree.task_ended("w0")
+    running = ("s",) if ended else ("s", "w0")
+    assert tree.retracted("w0") == [Retracted((*gone.refs, "w0"), running)]
 
 
 # Names

@@ -713,6 +713,19 @@ def test_error_handler_of_a_worker_lives_where_the_worker_does() -> None:
     assert found.aggregators["join"].reads == {"plan.sections[]": ("faults", "notes")}
 
 
+def test_an_error_handler_lives_everywhere_where_its_node_does() -> None:
+    spec = graph(
+        node("plan", "work", routers=(router("work"),)), node("work", handler="mend"), node("mend")
+    )
+    assert levels(spec).places["mend"].paths == ("request", "request / plan.work[]")
+
+
+def test_an_error_handler_is_not_sent_to() -> None:
+    plan = node("plan", routers=(router(None),), handler="mend")
+    found = levels(graph(plan, node("work"), node("mend"), begin="plan"))
+    assert (found.places["mend"].paths, list(found.levels)) == (("request",), ["plan.work[]"])
+
+
 # What the sends are made from --------------------------------------------------------------
 
 
@@ -772,8 +785,10 @@ def test_two_targets_made_from_no_known_key_are_two_levels() -> None:
     assert levels(spec).opened_by("nobody", "draw") is None
 
 
-def test_two_routers_over_one_key_share_a_level() -> None:
-    routers = (router("write", "sections", waits="awaits"), router("draw", "sections"))
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_routers_over_one_key_share_a_level(order: int) -> None:
+    """It streams if one of them can be asked while the node runs."""
+    routers = (router("write", "sections", waits="awaits"), router("draw", "sections"))[::order]
     plan = node("plan", writes="sections", routers=routers, stream=Stream.ADDABLE)
     found = levels(graph(plan, node("write"), node("draw"), begin="plan"))
     made = level(found, "plan.sections[]")

@@ -468,7 +468,8 @@ def test_two_steps_ahead_anything_may_interrupt(scheduler: MakeScheduler) -> Non
     assert starts(s(ahead_ended(1, send("near"), send("far", "sure")))) == [3]
     assert s.scheduler.aheads[2].reason == "an earlier task may interrupt"
     s(ended("b"))
-    assert starts(s(began(2, *of([send(1)])))) == [2]  # now it is: no task of it may interrupt
+    # Now it is: no task of it may interrupt.
+    assert starts(s(began(2, *of([send(1)]), "z"))) == [2]
 
 
 def test_waiting_for_a_possible_interrupt_is_counted(scheduler: MakeScheduler) -> None:
@@ -541,7 +542,7 @@ def test_the_nearest_of_several_failures_counts_and_then_the_next(
     s(ahead_ended(1, end=End.FAILED))
     s(ended("b"))
     # The failure of step 2 goes with its task; that of step 3 is still known.
-    s(began(2, *of([far])))
+    s(began(2, *of([far]), "z"))
     assert s(ahead_ended(4, send("beyond 3"))) == []
     assert s.scheduler.aheads[5].reason == "an earlier task failed"
 
@@ -570,7 +571,7 @@ def test_a_failure_that_is_discarded_stops_nothing(scheduler: MakeScheduler) -> 
     s(ahead_ended(1, end=End.FAILED))
     s(ahead_ended(2, send("child")))
     s(ended("b"))
-    assert starts(s(began(2, *of([good])))) == [3]
+    assert starts(s(began(2, *of([good]), "z"))) == [3]
 
 
 def test_a_failed_task_call_is_its_callers_business(scheduler: MakeScheduler) -> None:
@@ -678,7 +679,7 @@ def test_two_steps_ahead_nobody_has_an_index(scheduler: MakeScheduler) -> None:
     assert s(ahead_ended(1, send(2, "sub"))) == []
     assert s.scheduler.index_of(2) is None
     s(ended("b"))
-    commands = s(began(2, *of([send(1)])))
+    commands = s(began(2, *of([send(1)]), "z"))
     assert commands == [Adopt(1, "r0"), Start(2, 3, send(2, "sub"))]
     assert s.scheduler.index_of(2) == 0
 

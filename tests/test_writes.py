@@ -999,7 +999,8 @@ def _given(result: Any) -> tuple[set[str], set[str], bool]:
             return set(), set(), True
         nodes = result.goto if isinstance(result.goto, list | tuple) else [result.goto]
         goto = {n.node if isinstance(n, Send) else str.__str__(n) for n in nodes} - {END}
-        return {str(k) for k, _ in result._update_as_tuples()}, goto, False
+        # An update that is no mapping is one of the whole state, which these graphs don't have.
+        return {str(k) for k, _ in result._update_as_tuples()} - {"__root__"}, goto, False
     if isinstance(result, Send):
         return {"node", "arg", "timeout"}, {result.node}, False
     if isinstance(result, dict):
@@ -1310,11 +1311,11 @@ STATEMENTS = (
     "c.update['{k}'] = 1",
     "l = [c.update, {d}]",
     "l = [c, {d}]; l[0].update['{k}'] = 1; l = [{e}]",
-    "def h(): return {d}\\n    {e} = h(); {e}['{k}'] = 1",
-    "def h(z): z['{k}'] = 1\\n    h({d})",
-    "def h(z): return z\\n    {d} = h({e})",
-    "def h({d}): {d}['{k}'] = 1; return {d}\\n    {e} = h({f})",
-    "def h():\\n        for x in l: x['{k}'] = 1\\n    h()",
+    "def h(): return {d}\n    {e} = h(); {e}['{k}'] = 1",
+    "def h(z): z['{k}'] = 1\n    h({d})",
+    "def h(z): return z\n    {d} = h({e})",
+    "def h({d}): {d}['{k}'] = 1; return {d}\n    {e} = h({f})",
+    "def h():\n        for x in l: x['{k}'] = 1\n    h()",
     "{d} = [{e} for _ in (1,)][0]",
     "{d} = [{e} for {e} in l][0]",
     "t = ({d}, {e}); {f} = t[0]; t[1]['{k}'] = 1",
@@ -1326,8 +1327,8 @@ STATEMENTS = (
     "{d}.update(**{e})",
     "{d}.update([('{k}', 1)])",
     "with nullcontext({d}) as x: x['{k}'] = 1",
-    "match {d}:\\n        case x: x['{k}'] = 1",
-    "match [{d}]:\\n        case [x]: x['{k}'] = 1",
+    "match {d}:\n        case x: x['{k}'] = 1",
+    "match [{d}]:\n        case [x]: x['{k}'] = 1",
     "{d}.pop('{k}', None)",
     "l.insert(0, {d})",
     "l[0] = {d}",
@@ -1344,7 +1345,7 @@ STATEMENTS = (
     "[{d}] = [{e}]",
     "({d}, x), y = ({e}, {f}), {d}; x['{k}'] = 1; y['{k}'] = 1",
     "l, {d} = [{e}], l[0]",
-    "class K: v = {d}\\n    K.v['{k}'] = 1",
+    "class K: v = {d}\n    K.v['{k}'] = 1",
     "{d} = (x for x in l).__next__()",
     "l = list(map(lambda x: x, l)); l[0]['{k}'] = 1",
     "(lambda z={d}: z.update({k}=1))()",
@@ -1359,7 +1360,7 @@ STATEMENTS = (
     "{d} = {{k: 1 for k in ('{k}', 'z')}}",
     "k = '{k}'; {d}[k] = 1",
     "k = str(len({d})); {d}[k] = 1",
-    "async def h(): {d}['{k}'] = 1\\n    h().close()",
+    "async def h(): {d}['{k}'] = 1\n    h().close()",
     "{d} = vars(SimpleNamespace(**{e}))",
     "o = SimpleNamespace(d={d}); o.d['{k}'] = 1",
     "{d} = Update(a=1); {d}['{k}'] = 1",
@@ -1385,19 +1386,22 @@ def by_chance(r: random.Random) -> str:
     return "\n".join(["def node(state):", *(f"    {line}" for line in lines)])
 
 
-def test_functions_made_by_chance(capsys: pytest.CaptureFixture[str]) -> None:
+def test_functions_made_by_chance() -> None:
     """What they really give lies inside what was read, whoever has which object."""
     r = random.Random(1)
-    known = 0
+    known = ran = 0
     for _ in range(400):
         source = by_chance(r)
         function = from_source(source)
         found = Writes().outcome(function)
         known += found.keys is not None
         for sample in SAMPLES:
-            keys, _, _ = _given(function(dict(sample)))
-            assert found.keys is None or keys <= found.keys, source
+            with suppress(LookupError, TypeError, AttributeError, NameError, StopIteration):
+                keys, _, _ = _given(function(dict(sample)))
+                ran += 1
+                assert found.keys is None or keys <= found.keys, source
         del linecache.cache[function.__code__.co_filename]
+    assert ran > 1000
     assert known > 60
 
 

@@ -240,7 +240,7 @@ class _Reader:
 
     def _known(self, names: Names | None) -> Names | None:
         """Nodes of this graph; LangGraph ignores all other names."""
-        return None if names is None else names & self.parts.nodes.keys()
+        return None if names is None else names.intersection(self.parts.nodes)
 
     def _subgraph(self, name: str, node: Any) -> GraphSpec | None:
         if not isinstance(node.bound, Pregel):

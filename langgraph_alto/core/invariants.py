@@ -115,7 +115,7 @@ def no_slot_stays_free(s: Scheduler, _: Sequence[Command]) -> Iterator[Problem]:
     """What waits although there is room has a reason."""
     if s._stopped is not None or s.in_flight >= s.policy.max_ahead or s._may_start is not None:
         return
-    if s.unfinished == 0 and not s.policy.start_at_step_end:
+    if s._nothing_runs and not s.policy.start_at_step_end:
         return
     for ahead in s.aheads.values():
         if ahead.state is State.WAITING and ahead.reason is None:

@@ -564,7 +564,7 @@ class Scheduler:
     def _fill_slots(self, commands: list[Command]) -> None:
         if self._stopped is not None or not (self._waiting or self._gated):
             return
-        if self._unfinished == 0 and not self.policy.start_at_step_end:
+        if self._nothing_runs and not self.policy.start_at_step_end:
             return
         self._open_gates(commands)
         later: list[tuple[int, int]] = []
@@ -589,6 +589,11 @@ class Scheduler:
             commands.append(Start(key, step, ahead.send, ahead.pull))
         for item in later:
             heapq.heappush(self._waiting, item)
+
+    @property
+    def _nothing_runs(self) -> bool:
+        """Whether all bodies of the step are over: the next step begins at once."""
+        return not self.outlook.unfinished.get(self.step)
 
     def _open_gates(self, commands: list[Command]) -> None:
         for key, reads in list(self._gated.items()):

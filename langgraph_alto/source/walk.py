@@ -436,7 +436,8 @@ def _attribute(walk: _Walk, node: ast.Attribute, sink: Sink) -> None:
 
 
 def _binary(walk: _Walk, node: ast.BinOp, sink: Sink) -> None:
-    inner = sink if isinstance(node.op, ast.Add) else READ
+    # `l + m` and `l * 2` hold the elements of the lists; `d | e` is a copy.
+    inner = READ if isinstance(node.op, ast.BitOr) else sink
     walk.use(node.left, inner)
     walk.use(node.right, inner)
 

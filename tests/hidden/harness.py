@@ -35,6 +35,9 @@ HERE = Path(__file__).parent
 MODULES = (
     "shared_names",
     "shared_objects",
+    "stores",
+    "one_node",
+    "mutation",
 )
 SYNC = "hidden_sync"
 """The package of the synchronous twins."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
+from langgraph.types import Command, Send
 
 
 class State(TypedDict, total=False):
@@ -133,3 +134,16 @@ def both(state: Any) -> list[Send]:
 def in_order(saw: Iterable[Any]) -> list[Any]:
     """What tasks of one step saw, in an order that does not depend on who ended first."""
     return sorted(saw, key=repr)
+
+
+def next_round(arg: Any, saw: Any = None, *, last: int = 2) -> Command[Any]:
+    """Ends a task of `rounds`: the next round of the same side, and what this one saw."""
+    goto = [Send("work", {**arg, "round": arg["round"] + 1})] if arg["round"] < last else []
+    update = {} if saw is None else {"saw": [[arg["who"], arg["round"], saw]]}
+    return Command(goto=goto, update=update)
+
+
+class Saw(TypedDict, total=False):
+    """What the tasks of `rounds` saw."""
+
+    saw: Annotated[list[Any], operator.add]

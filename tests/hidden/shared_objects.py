@@ -148,8 +148,8 @@ def heap(place: Path) -> Case:
     async def remember(who: str) -> None:
         heapq.heappush(queue, who)
 
-    async def recall() -> str:
-        return min(queue)
+    async def recall() -> list[str]:
+        return heapq.nsmallest(2, queue)
 
     return Case(quartet(remember, recall))
 
@@ -323,7 +323,7 @@ def operator_of_an_object(place: Path) -> Case:
         box += who
 
     async def recall() -> list[str]:
-        return box.names
+        return list(box.names)
 
     return Case(quartet(remember, recall))
 
@@ -359,6 +359,34 @@ def object_behind_a_proxy(place: Path) -> Case:
 
     async def remember(who: str) -> None:
         proxy.remember(who)
+
+    async def recall() -> list[str]:
+        return box.all()
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, SHARED)
+def method_named_at_run_time(place: Path) -> Case:
+    box = Box()
+    methods = {"keep": "remember", "give": "all"}
+
+    async def remember(who: str) -> None:
+        getattr(box, methods["keep"])(who)
+
+    async def recall() -> list[str]:
+        return list(getattr(box, methods["give"])())
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, SHARED)
+def attribute_behind_a_proxy(place: Path) -> Case:
+    box = Box()
+    proxy = Proxy(box)
+
+    async def remember(who: str) -> None:
+        proxy.names.append(who)
 
     async def recall() -> list[str]:
         return box.all()
