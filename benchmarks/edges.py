@@ -275,7 +275,7 @@ def producer(asynchronous: bool, *, items: int = 8, between: float = 0.25) -> Ca
     def work_time(item: int) -> float:
         return 2.0 - 0.2 * item
 
-    scale = 0.25
+    scale = 0.5
     between *= scale
 
     async def amake(state: Stream) -> Any:

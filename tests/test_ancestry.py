@@ -1094,7 +1094,7 @@ class AncestryMachine(RuleBasedStateMachine):
             assert set(self.tree.members(thing.ref)) == members
 
 
-AncestryMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
+AncestryMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
 TestRandomEvents = pytest.mark.slow(AncestryMachine.TestCase)
 
 

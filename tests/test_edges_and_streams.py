@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections.abc import Callable
+from inspect import signature
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -22,7 +23,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import RetryPolicy, Send
 
 from langgraph_alto import Options, RunReport, accelerate, record
-from langgraph_alto.testing import FakeChatModel, VirtualClock
+from langgraph_alto.testing import FakeChatModel, FakeEngine, VirtualClock
 
 SLACK = 0.001
 """Turns of the loop take a microsecond each."""
@@ -41,8 +42,10 @@ class State(TypedDict, total=False):
 class Outcome:
     """How a run went: its result or error, its stream, its time, its report."""
 
-    def __init__(self, graph: Any, input: Any, config: Any = None) -> None:
-        clock = VirtualClock()
+    def __init__(
+        self, graph: Any, input: Any, config: Any = None, clock: VirtualClock | None = None
+    ) -> None:
+        clock = clock or VirtualClock()
 
         async def run() -> None:
             try:
@@ -60,17 +63,18 @@ class Outcome:
 
 
 def both(
-    build: Callable[[], Any], input: Any = None, *, saver: bool = False, **options: Any
+    build: Callable[..., Any], input: Any = None, *, saver: bool = False, **options: Any
 ) -> tuple[Outcome, Outcome]:
     """The same graph on LangGraph and on ALTO; what can be seen of them is equal."""
     found = []
     config = {"configurable": {"thread_id": "t"}} if saver else None
     for on_alto in (False, True):
-        builder = build()
+        clock = VirtualClock()
+        builder = build(clock) if signature(build).parameters else build()
         graph = builder.compile(checkpointer=InMemorySaver() if saver else None)
         if on_alto:
             graph = accelerate(graph, options=Options(**options))
-        found.append(Outcome(graph, input or {"done": []}, config))
+        found.append(Outcome(graph, input or {"done": []}, config, clock))
     langgraph, alto = found
     assert alto.error == langgraph.error
     assert alto.chunks == langgraph.chunks
@@ -281,7 +285,7 @@ def producing(
                 raise error
 
         async def work(arg: dict[str, Any]) -> State:
-            index = arg["item"] if isinstance(arg["item"], int) else 0
+            index = arg["item"] if isinstance(arg["item"], int) else len(arg["item"])
             await asyncio.sleep(10 + index / 10)
             return {"done": [arg["item"]]}
 
@@ -439,6 +443,34 @@ class TestStreams:
     def test_a_thousand_chunks_at_once(self) -> None:
         _, alto = both(producing(addable(*range(1000)), lambda state: "empty", between=0))
         assert alto.report.started == 0
+
+
+class TestSpeculative:
+    """Opt-in: an item of a growing list is settled when the next one begins."""
+
+    def test_a_draft_that_only_grows(self) -> None:
+        chunks = [{"items": list(range(n))} for n in range(1, 6)]
+        langgraph, alto = both(producing(chunks, each), run_ahead="speculative")
+        assert alto.report.adopted == 4  # the last one is settled at the end only
+        assert alto.seconds <= langgraph.seconds
+
+    def test_a_draft_that_is_overwritten(self) -> None:
+        chunks = [{"items": [1, 2]}, {"items": [1, 2, 3]}, {"items": [7]}]
+        _, alto = both(producing(chunks, each), run_ahead="speculative")
+        assert alto.report.started == alto.report.discarded == 2
+
+    def test_a_model_and_a_parser(self) -> None:
+        def build(clock: VirtualClock) -> Any:
+            script = {"go": '{"items": ["one two", "three", "four"]}'}
+            model = FakeChatModel(script=script, engine=FakeEngine(clock=clock))
+            builder = producing([], each)()
+            builder.nodes.pop("produce")
+            builder.add_node("produce", RunnableLambda(lambda _: "go") | model | JsonOutputParser())
+            return builder
+
+        _, alto = both(build, run_ahead="speculative")
+        assert alto.chunks[-1][1]["done"] == ["one two", "three", "four"]
+        assert (alto.report.adopted, alto.report.discarded) == (2, 0)
 
 
 class TestChunksThatAreNotSettled:

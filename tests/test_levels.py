@@ -81,6 +81,8 @@ def graph(
     channels |= {
         c: ChannelSpec(c, "barrier" if c.startswith("join") else "trigger") for c in triggered
     }
+    channels["__start__"] = ChannelSpec("__start__", "value", internal=True)
+    triggered["__start__"] = ("__start__",)
     return GraphSpec("g", made, channels, triggered, input=names(input) or frozenset())
 
 
@@ -901,14 +903,17 @@ def test_levels_above_are_collected_too_where_their_own_nodes_write() -> None:
 
 
 def test_a_worker_whose_writes_are_not_known_may_write_every_list() -> None:
+    """But not start the graph anew."""
     spec = graph(
-        node("plan", routers=(router("work"),)),
+        node("plan", reads="notes", routers=(router("work"),)),
         node("work", "join", writes=None),
         node("join", reads="notes"),
         begin="plan",
         many="notes",
     )
-    assert levels(spec).aggregators["join"].reads == {"plan.work[]": ("notes",)}
+    found = levels(spec).aggregators
+    assert list(found) == ["join"]
+    assert found["join"].reads == {"plan.work[]": ("notes",)}
 
 
 # Size --------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from langgraph_alto._langgraph.identity import (
 )
 from langgraph_alto._langgraph.narrowed import NarrowedState
 from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Outbox, Player, recorder_for
+from langgraph_alto._langgraph.streaming import with_steps, writers_begin
 from langgraph_alto.core.events import End
 
 if TYPE_CHECKING:
@@ -400,16 +401,15 @@ def _guard_proc(ahead: AheadTask, proc: Runnable[Any, Any]) -> Runnable[Any, Any
     """Put a gate before what reads the state, and sync functions on threads of our own."""
     if not isinstance(proc, names.RunnableSeq):
         return ahead.run.adapt(ahead, proc)
-    steps = [ahead.run.adapt(ahead, proc.steps[0])]
-    routers = [step for step in proc.steps[1:] if not isinstance(step, names.ChannelWrite)]
+    split = writers_begin(ahead.run.loop.nodes[ahead.node], proc)
+    writers = proc.steps[split:]
+    routers = [step for step in writers if not isinstance(step, names.ChannelWrite)]
     facts = ahead.run.routers_of(ahead.node, len(routers))
-    for step in proc.steps[1:]:
+    steps = [ahead.run.adapt(ahead, step) for step in proc.steps[:split]]
+    for step in writers:
         is_plain = isinstance(step, names.ChannelWrite)
         steps.append(step if is_plain else Gate(ahead, step, next(facts)))
-    guarded = names.RunnableSeq.__new__(names.RunnableSeq)
-    guarded.__dict__.update(proc.__dict__)
-    guarded.steps = steps
-    return guarded
+    return with_steps(proc, steps)
 
 
 def ahead_writes(ahead: AheadTask) -> list[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dis
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get_origin
 
@@ -46,6 +47,8 @@ def channel_spec(
     unpredictable = None
     if kind == "reducer":
         unpredictable = _doubt(reducers.get(name)) or _doubt(updates.get(name))
+        if _only_computes(channel.operator):
+            unpredictable = None
     return ChannelSpec(
         name=name,
         kind=kind,
@@ -102,6 +105,32 @@ def _doubt(facts: NodeFacts | None) -> str | None:
         for place in places:
             return f"its reducer {what}: {place}"
     return None
+
+
+_COMPUTES = frozenset({
+    "RESUME", "COPY_FREE_VARS", "NOP", "POP_TOP", "COPY", "SWAP", "RETURN_VALUE", "RETURN_CONST",
+    "LOAD_FAST", "LOAD_FAST_LOAD_FAST", "LOAD_CONST", "LOAD_SMALL_INT", "LOAD_FAST_BORROW",
+    "LOAD_FAST_BORROW_LOAD_FAST_BORROW", "TO_BOOL", "NOT_TAKEN", "CACHE", "PRECALL",
+    "BINARY_OP", "BINARY_SUBSCR", "COMPARE_OP", "IS_OP", "CONTAINS_OP", "UNARY_NOT",
+    "UNARY_NEGATIVE", "BUILD_LIST", "BUILD_TUPLE", "BUILD_SET", "BUILD_MAP", "LIST_EXTEND",
+    "LIST_APPEND", "SET_UPDATE", "DICT_UPDATE", "DICT_MERGE", "LIST_TO_TUPLE",
+    "POP_JUMP_IF_TRUE", "POP_JUMP_IF_FALSE", "POP_JUMP_IF_NONE", "POP_JUMP_IF_NOT_NONE",
+    "POP_JUMP_FORWARD_IF_TRUE", "POP_JUMP_FORWARD_IF_FALSE", "POP_JUMP_FORWARD_IF_NONE",
+    "POP_JUMP_FORWARD_IF_NOT_NONE", "JUMP_IF_TRUE_OR_POP", "JUMP_IF_FALSE_OR_POP",
+    "JUMP_FORWARD",
+})  # fmt: skip
+"""Instructions that look at values and make new ones; `LIST_EXTEND` and the like fill these."""
+
+
+def _only_computes(function: Any) -> bool:
+    """Whether a function's instructions tell that it changes nothing.
+
+    A lambda in an annotation has no source under `from __future__ import annotations`.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_name != "<lambda>":
+        return False
+    return all(instruction.opname in _COMPUTES for instruction in dis.get_instructions(code))
 
 
 def _adds_up(channel: Any) -> bool:

@@ -238,9 +238,9 @@ class _Reader:
         found = router_spec(writer, facts, self.writes, self.managed)
         return replace(found, ends=self._known(found.ends))
 
-    def _known(self, names: Names | None) -> Names | None:
+    def _known(self, ends: Names | None) -> Names | None:
         """Nodes of this graph; LangGraph ignores all other names."""
-        return None if names is None else names.intersection(self.parts.nodes)
+        return None if ends is None else ends.intersection(self.parts.nodes)
 
     def _subgraph(self, name: str, node: Any) -> GraphSpec | None:
         if not isinstance(node.bound, Pregel):
@@ -258,13 +258,12 @@ class _Reader:
         facts = self.scan.bodies[name]
         if node.mapper is not None or isinstance(node.channels, str):
             return channels, "signature"  # the schema's class is made of all of them
-        if "reads" in declared:
-            return frozenset(declared["reads"]) & channels, "declared"
+        if (said := _said(declared, "reads")) is not None:
+            return said & channels, "declared"
         if subgraph is not None:
             return channels & self._entered(name, node.bound, subgraph), "signature"
-        if TOOL_NODE in objects.mro_names(type(node.bound)) or self.writes.reaches_channels(
-            node.bound
-        ):
+        is_tool_node = TOOL_NODE in objects.mro_names(type(node.bound))
+        if is_tool_node or self.writes.reaches_channels(node.bound):
             return channels, "signature"
         if facts.whole_input or facts.unreadable:
             return channels, "source" if facts.whole_input else "signature"
@@ -312,8 +311,8 @@ class _Reader:
     ) -> tuple[Names | None, How, Outcome]:
         """The channels that a node writes, how that is known, and where it leads."""
         found, how, outcome = self._found_written(name, node, writers, subgraph)
-        if "writes" in declared:
-            found, how = frozenset(declared["writes"]) & self.state, "declared"
+        if (said := _said(declared, "writes")) is not None:
+            found, how = said & self.state, "declared"
         if found is not None:
             found |= writers.plain & self.state
         return found, how, outcome
@@ -351,6 +350,12 @@ class _Reader:
             return ANY, ANY
         first = shapes.ANY_MAPPING if isinstance(node.channels, list) else shapes.UNKNOWN
         return self.writes.outcome(node.bound, first), outcome_of(annotated(node.bound))
+
+
+def _said(declared: Mapping[str, Any], what: str) -> Names | None:
+    """Declared keys; what is no list of names says nothing (`accelerate` refuses it)."""
+    keys = declared.get(what)
+    return frozenset(keys) if isinstance(keys, list | tuple | set | frozenset) else None
 
 
 def _best(source: Outcome, signature: Outcome, ends: Names | None) -> Outcome:

@@ -171,6 +171,15 @@ class _Scanner(Scanner):
         with super().entering(obj) as entered:
             yield entered
 
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """A node of a graph in reach: what leads around a graph that *it* runs ends there."""
+        findings = self.findings
+        before = dict(findings.parent_commands)
+        with super().inside(name):
+            yield
+        findings.parent_commands = before
+
     def _leads_around(self, graph: Any) -> bool:
         known = self._leading.get(id(graph))
         if known is None:

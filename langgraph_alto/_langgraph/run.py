@@ -40,7 +40,7 @@ from langgraph_alto._langgraph.identity import (
 from langgraph_alto._langgraph.narrowed import NarrowedState
 from langgraph_alto._langgraph.policy import run_policy, same_value, verdicts_of
 from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Emission, Player
-from langgraph_alto._langgraph.streaming import followed, streams
+from langgraph_alto._langgraph.streaming import followed, is_streaming_runnable, streams
 from langgraph_alto.core.effects import Rank, Verdict
 from langgraph_alto.core.events import (
     Adopt,
@@ -127,6 +127,7 @@ class Run(ABC):
         self._foresight: ChannelForesight | None = None
         self._edges_gain: bool | None = None
         self._follows_partials = settings.options.run_ahead in ("streamed", "speculative")
+        self.speculates = settings.options.run_ahead == "speculative"
         self._spans: dict[str, Span] = {}
         self._step_zero = 0.0
         self._adopted_by_task: dict[str, AheadTask] = {}
@@ -282,7 +283,11 @@ class Run(ABC):
     def _streams(self, tasks: Mapping[str, PregelExecutableTask]) -> bool:
         if not self._follows_partials:
             return False
-        return any(streams(self.loop.nodes[t.name].bound) for t in tasks.values())
+        return any(self._may_stream(t.name) for t in tasks.values())
+
+    def _may_stream(self, node: str) -> bool:
+        bound = self.loop.nodes[node].bound
+        return streams(bound) or (self.speculates and is_streaming_runnable(bound))
 
     def _follow_producers(self, tasks: Mapping[str, PregelExecutableTask]) -> None:
         """Look at what the generators among these tasks yield. The lock is held."""
@@ -298,7 +303,7 @@ class Run(ABC):
 
     def follow(self, ahead: AheadTask) -> None:
         """Look at what the generator of a run-ahead task yields."""
-        if not self._follows_partials or not streams(self.loop.nodes[ahead.node].bound):
+        if not self._follows_partials or not self._may_stream(ahead.node):
             return
         facts = self._facts()[0].nodes.get(ahead.node)
         if facts is None:
@@ -319,14 +324,14 @@ class Run(ABC):
         proc = followed(self, ahead.key, ahead.task, facts, channels)
         object.__setattr__(ahead.task, "proc", proc)
 
-    def partial_output(self, key: str | int, sends: tuple[SendSpec, ...]) -> None:
-        """A task that still runs would write these `Send`s if it ended now."""
+    def partial_output(self, event: PartialOutput) -> None:
+        """A task that still runs would write certain `Send`s if it ended now."""
         with self.lock:
             if self.is_closed or not self._in_step:
                 return
             if not self._step_told:
                 self._tell_step()
-            self._carry_out(self._handle(PartialOutput(key, sends)))
+            self._carry_out(self._handle(event))
 
     @property
     def waiting_sends(self) -> int:

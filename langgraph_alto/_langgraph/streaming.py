@@ -19,13 +19,21 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import (
+    Runnable,
+    RunnableConfig,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnableParallel,
+    RunnableSequence,
+)
 from langchain_core.runnables.utils import AddableDict
 from langgraph.types import PregelExecutableTask, Send
 
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.policy import same_value
-from langgraph_alto.core.events import SendSpec
+from langgraph_alto.core.events import PartialOutput, SendSpec
 from langgraph_alto.core.spec import NodeSpec, Stream
 from langgraph_alto.core.streaming import Watch
 
@@ -43,11 +51,18 @@ def streams(bound: Any) -> bool:
     )
 
 
-def can_be_followed(facts: NodeSpec | None) -> bool:
+def is_streaming_runnable(bound: Any) -> bool:
+    """Whether a node's body is a Runnable made of others (`prompt | model | parser`)."""
+    return isinstance(
+        bound, RunnableSequence | RunnableParallel | RunnableGenerator | BaseChatModel
+    )
+
+
+def can_be_followed(facts: NodeSpec | None, *, speculative: bool) -> bool:
     """Whether partial output of this node can lead to anything before it ends."""
     return (
         facts is not None
-        and facts.stream is Stream.ADDABLE
+        and (facts.stream is Stream.ADDABLE or (speculative and facts.stream is Stream.CHUNKS))
         and any(router.waits is None and router.sends for router in facts.routers)
     )
 
@@ -61,18 +76,36 @@ def followed(
 ) -> Runnable[Any, Any]:
     """A task's body, followed by a `Producer` if that can lead to anything; else as it is."""
     proc: Runnable[Any, Any] = task.proc
-    if not can_be_followed(facts) or not isinstance(proc, names.RunnableSeq):
+    if not can_be_followed(facts, speculative=run.speculates) or not isinstance(
+        proc, names.RunnableSeq
+    ):
         return proc
     assert facts is not None
-    bound: Any = run.loop.nodes[task.name].bound
-    routers = sum(not isinstance(step, names.ChannelWrite) for step in proc.steps[1:])
-    if not streams(bound) or routers != len(facts.routers):
+    split = writers_begin(run.loop.nodes[task.name], proc)
+    writers = proc.steps[split:]
+    if sum(not isinstance(step, names.ChannelWrite) for step in writers) != len(facts.routers):
         return proc
-    guarded = names.RunnableSeq.__new__(names.RunnableSeq)
-    guarded.__dict__.update(proc.__dict__)
     producer = Producer(run, key, task, facts, channels)
-    guarded.steps = [producer.follow(proc.steps[0]), *proc.steps[1:]]
-    return guarded
+    if split == 1 and streams(proc.steps[0]):
+        return with_steps(proc, [producer.follow(proc.steps[0]), *writers])
+    if not run.speculates:
+        return proc
+    first = _FollowedWriter(writers[0], producer)
+    return with_steps(proc, [*proc.steps[:split], first, *writers[1:]], _StreamedSeq)
+
+
+def writers_begin(node: Any, proc: Any) -> int:
+    """Where a node's writers begin among the steps of its body; a composed body has several."""
+    return len(proc.steps) - len(node.flat_writers)
+
+
+def with_steps(proc: Any, steps: list[Runnable[Any, Any]], kind: Any = None) -> Runnable[Any, Any]:
+    """The same sequence with other steps."""
+    kind = kind or names.RunnableSeq
+    made: Any = kind.__new__(kind)
+    made.__dict__.update(proc.__dict__)
+    made.steps = steps
+    return made  # type: ignore[no-any-return]
 
 
 class Producer:
@@ -95,19 +128,22 @@ class Producer:
         channels: Callable[[], Channels | None],
     ) -> None:
         self.watch = Watch(same_value)
-        self._run = run
+        self.run = run
         self._key = key
         self._task = task
         self._channels = channels
-        self._writers = _writers(run.loop.nodes[task.name].node, facts)
+        self._writers = _writers(run.loop.nodes[task.name], facts)
+        self._is_whole = not any(router.waits for router in facts.routers)
         self._lock = threading.Lock()
-        self._new: list[AddableDict] = []
-        self._sum: AddableDict | None = None
-        self._began = False
+        self._new: list[Any] = []
+        self._sum: Any = None
+        self._is_settled = facts.stream is Stream.ADDABLE
+        """Whether list elements are final when they come; else when the next one begins."""
+        self._has_begun = False
         self._is_timed = False
 
     def follow(self, bound: Any) -> Runnable[Any, Any]:
-        """The body, with every chunk that it yields passing by."""
+        """A generator function's Runnable, with every chunk that it yields passing by."""
         followed: Any = copy.copy(bound)
         if inspect.isasyncgenfunction(getattr(bound, "afunc", None)):
             followed.afunc = self._follow_async(bound.afunc)
@@ -118,13 +154,13 @@ class Producer:
     def _follow_async(self, body: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(body)
         async def generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            self._begin()
+            self.began()
             async with contextlib.aclosing(body(*args, **kwargs)) as chunks:
                 async for chunk in chunks:
-                    if self._took(chunk):
+                    if self.took(chunk):
                         # What starts now must begin before the next chunk, even if that is
                         # there at once.
-                        await self._run.let_others_begin()
+                        await self.run.let_others_begin()
                     yield chunk
 
         return generator
@@ -132,47 +168,50 @@ class Producer:
     def _follow_sync(self, body: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(body)
         def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            self._begin()
+            self.began()
             with contextlib.closing(body(*args, **kwargs)) as chunks:
                 for chunk in chunks:
-                    self._took(chunk)
+                    self.took(chunk)
                     yield chunk
 
         return generator
 
     # Chunks --------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        if self._began:  # a retry
+    def began(self) -> None:
+        """The body begins, maybe not for the first time."""
+        if self._has_begun:  # a retry
             self._sum, self._new = None, []
             self._tell(self.watch.begin_anew())
-        self._began = True
+        self._has_begun = True
 
-    def _took(self, chunk: Any) -> bool:
+    def took(self, chunk: Any) -> bool:
         """A chunk passed; returns whether something was started."""
         if self.watch.waits is not None:
             return False
-        if not isinstance(chunk, AddableDict):
-            self._tell(self.watch.stop("its chunks do not add up: the last one counts"))
-            return False
+        if self._is_settled and not isinstance(chunk, AddableDict):
+            if not self.run.speculates:
+                self._tell(self.watch.stop("its chunks do not add up: the last one counts"))
+                return False
+            self._is_settled = False
         self._new.append(chunk)
         return self._ask_or_wait()
 
     def _ask_or_wait(self) -> bool:
-        now = self._run.clock()
-        at = self.watch.ask_at(now, self._run.waiting_sends)
+        now = self.run.clock()
+        at = self.watch.ask_at(now, self.run.waiting_sends)
         if at is None:
             return False
         if at <= now:
             return self._ask()
         if not self._is_timed:
             self._is_timed = True
-            self._run.call_later(at, self._on_time)
+            self.run.call_later(at, self._on_time)
         return False
 
     def _on_time(self) -> None:
         self._is_timed = False
-        if self._new and not self._run.is_closed:
+        if self._new and not self.run.is_closed:
             self._ask_or_wait()
 
     # Routers -------------------------------------------------------------------------------
@@ -186,6 +225,8 @@ class Producer:
             if channels is None:
                 return False
             state = self._newest()
+            if state is None:
+                return False
             began = time.thread_time()
             try:
                 sends = self._routed(state, channels)
@@ -195,19 +236,24 @@ class Producer:
                 given = self.watch.answered(sends, probed)
             except Exception as error:  # a router may need what is not there yet
                 given = self.watch.failed(type(error).__name__)
-            self.watch.rest(self._run.clock(), time.thread_time() - began)
+            self.watch.rest(self.run.clock(), time.thread_time() - began)
             return self._tell(given)
         finally:
             self._lock.release()
 
-    def _newest(self) -> AddableDict:
+    def _newest(self) -> dict[str, Any] | None:
+        """What is settled of all chunks so far."""
         new, self._new = self._new, []
         for chunk in new:
-            self._sum = chunk if self._sum is None else self._sum + chunk
-        assert self._sum is not None
-        return self._sum
+            self._sum = added(self._sum, chunk)
+        if not isinstance(self._sum, dict):
+            return None
+        if self._is_settled:
+            return self._sum
+        # Strings, numbers and messages may still grow, and so may the last element of a list.
+        return {key: value[:-1] for key, value in self._sum.items() if isinstance(value, list)}
 
-    def _routed(self, state: AddableDict, channels: Channels) -> list[SendSpec]:
+    def _routed(self, state: dict[str, Any], channels: Channels) -> list[SendSpec]:
         """The `Send`s that the node's routers would give if it ended with this result."""
         writes: deque[tuple[str, Any]] = deque()
         task = self._task
@@ -217,7 +263,7 @@ class Producer:
             names.local_read,
             conf[names.CONFIG_KEY_SCRATCHPAD],
             channels,
-            self._run.loop.managed,
+            self.run.loop.managed,
             written,
         )
         config: RunnableConfig = {
@@ -240,25 +286,83 @@ class Producer:
     def _tell(self, sends: list[SendSpec] | None) -> bool:
         if sends is None:
             return False
-        self._run.partial_output(self._key, tuple(sends))
+        self.run.partial_output(PartialOutput(self._key, tuple(sends), self._is_whole))
         return bool(sends)
 
 
-def _writers(proc: Any, facts: NodeSpec) -> list[Runnable[Any, Any]]:
+def _writers(node: Any, facts: NodeSpec) -> list[Runnable[Any, Any]]:
     """A node's writers, without the routers that wait for its end."""
     routers = iter(facts.routers)
     found = []
-    for step in proc.steps[1:]:
+    for step in node.flat_writers:
         if isinstance(step, names.ChannelWrite) or next(routers).waits is None:
             found.append(step)
     return found
 
 
-def _with_one_more(state: AddableDict) -> AddableDict:
+def _with_one_more(state: dict[str, Any]) -> dict[str, Any]:
     """The same state in which every list that has elements has its last one twice."""
-    return AddableDict(
-        {
-            key: [*value, value[-1]] if isinstance(value, list) and value else value
-            for key, value in state.items()
-        }
-    )
+    return {
+        key: [*value, value[-1]] if isinstance(value, list) and value else value
+        for key, value in state.items()
+    }
+
+
+def added(total: Any, chunk: Any) -> Any:
+    """The sum of chunks as LangChain makes it: what can't be added replaces what was there."""
+    if total is None:
+        return chunk
+    try:
+        return total + chunk
+    except TypeError:
+        return chunk
+
+
+class _StreamedSeq(names.RunnableSeq):
+    """A node's body that is streamed where LangGraph would invoke it.
+
+    LangGraph does the same in a run that is consumed with `stream_mode="messages"`.
+    """
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        for _ in self.stream(input, config, **kwargs):
+            pass
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        async for _ in self.astream(input, config, **kwargs):
+            pass
+
+
+class _FollowedWriter(Runnable[Any, Any]):
+    """A node's first writer, with the chunks that come to it passing by."""
+
+    def __init__(self, writer: Runnable[Any, Any], producer: Producer) -> None:
+        self._writer = writer
+        self._producer = producer
+        self.name = getattr(writer, "name", None)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return self._writer.invoke(input, config, **kwargs)
+
+    def transform(
+        self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        def followed() -> Iterator[Any]:
+            self._producer.began()
+            for chunk in input:
+                self._producer.took(chunk)
+                yield chunk
+
+        return self._writer.transform(followed(), config, **kwargs)
+
+    def atransform(
+        self, input: AsyncIterator[Any], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        async def followed() -> AsyncIterator[Any]:
+            self._producer.began()
+            async for chunk in input:
+                if self._producer.took(chunk):
+                    await self._producer.run.let_others_begin()
+                yield chunk
+
+        return self._writer.atransform(followed(), config, **kwargs)

@@ -88,11 +88,13 @@ class PartialOutput:
     """A task that still runs would have written these `Send`s, had it ended now.
 
     `key` is a real task's, or a run-ahead one's. The list is whole: what an earlier one had and
-    this one lacks is retracted.
+    this one lacks is retracted. `numbered` tells whether these are all `Send`s that the task
+    gives so far, so that the place of each is known.
     """
 
     key: str | int
     sends: tuple[SendSpec, ...]
+    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ class GraphEdges:
         spec = self._spec
         channels = {*node.edges, *(node.writes or ())}
         if node.writes is None:
-            channels |= {c.name for c in spec.channels.values() if c.kind not in _EDGE_KINDS}
+            state = (c for c in spec.channels.values() if not c.internal)
+            channels |= {c.name for c in state if c.kind not in _EDGE_KINDS}
         found = {name for channel in channels for name in spec.triggered.get(channel, ())}
         for ends in _named_ends(node):
             found |= ends or frozenset()

@@ -280,8 +280,9 @@ class Scheduler:
             for changed in given[position:]:
                 self._discard(changed, "its partial output changed", commands)
             del given[position:]
-            given.append(self._add_send(send, event.key, position, step + 1))
-            given[-1].partial = True
+            ahead = self._add_send(send, event.key, position, step + 1)
+            ahead.partial, ahead.numbered = True, event.numbered
+            given.append(ahead)
         for gone in given[len(event.sends) :]:
             self._discard(gone, "its partial output is gone", commands)
         del given[len(event.sends) :]
@@ -316,7 +317,8 @@ class Scheduler:
         for position, send in enumerate(sends):
             for ahead in left:
                 if self._is_same_send(ahead.send, send):
-                    ahead.position, ahead.send, ahead.partial = position, send, False
+                    ahead.position, ahead.send = position, send
+                    ahead.partial, ahead.numbered = False, True
                     confirmed[position] = ahead
                     left.remove(ahead)
                     break
@@ -739,7 +741,7 @@ class Scheduler:
             return None
         if ahead.pull:
             return 0
-        if not self._order_known or ahead.partial:
+        if not self._order_known or not ahead.numbered:
             return None
         writer = self._writer(ahead)
         if writer is None:

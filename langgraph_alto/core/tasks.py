@@ -69,6 +69,7 @@ class Ahead:
         position: The `Send`'s place among those of its parent.
         pull: An edge triggers it, no `Send`.
         partial: Its `Send` comes from partial output that its parent's end has not confirmed.
+        numbered: Its place among its parent's `Send`s is known.
         reason: Why it is held or has not started yet.
         writes: What its body wrote, once that has finished.
     """
@@ -80,6 +81,7 @@ class Ahead:
     position: int = 0
     pull: bool = False
     partial: bool = False
+    numbered: bool = True
     state: State | None = None
     reason: str | None = None
     end: End | None = None

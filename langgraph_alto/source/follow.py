@@ -49,11 +49,11 @@ class Follower:
             return self.call(function, Given([first], open=True), as_root=True)
         self._calls = 0
         self._top = _package_of(function)
-        try:
-            return self.call(function, Given([first], open=True), as_root=True)
-        except RecursionError:
-            self._stack.clear()
-            return UNKNOWN
+        return self.call(function, Given([first], open=True), as_root=True)
+
+    def reset(self) -> None:
+        """Forget what was under way when an error came out."""
+        self._stack.clear()
 
     def call(self, obj: Any, given: Given, *, as_root: bool = False) -> Shape:
         """What calling an object gives."""

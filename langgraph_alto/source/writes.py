@@ -103,7 +103,7 @@ class Writes(Follower):
         """
         if self._says(bound, _RAISES):
             return ANY
-        shape = self.runnable(bound, first)
+        shape = self._safely(bound, first)
         found = outcome_of(shape)
         if shape.unknown and not self._says(bound, _LEAVES):
             # Who leads the graph around it somewhere says so by name.
@@ -139,7 +139,15 @@ class Writes(Follower):
 
     def router(self, path: Any) -> RouterEnds:
         """Where a conditional edge may lead, by its source."""
-        return router_ends(self.runnable(path, ANY_MAPPING))
+        return router_ends(self._safely(path, ANY_MAPPING))
+
+    def _safely(self, obj: Any, first: Shape) -> Shape:
+        """Like `runnable`; code that it can't digest is code that it can't read."""
+        try:
+            return self.runnable(obj, first)
+        except Exception:
+            self.reset()
+            return UNKNOWN
 
     def runnable(self, obj: Any, first: Shape = UNKNOWN) -> Shape:  # noqa: PLR0911 - one per kind
         """What a Runnable, or a function that stands for one, may give.
@@ -325,12 +333,12 @@ def annotated_function(function: Any) -> Shape:
     if "return" not in annotations:
         return UNKNOWN
     typ = annotations["return"]
-    if isinstance(typ, str):
-        try:
-            typ = typing.get_type_hints(plain)["return"]
-        except Exception:  # a hint may name what exists for the type checker only
-            return UNKNOWN
-    found = shapes.of_annotation(typ)
+    try:
+        # A hint may name what exists for the type checker only, or be no type at all.
+        typ = typing.get_type_hints(plain)["return"] if isinstance(typ, str) else typ
+        found = shapes.of_annotation(typ)
+    except Exception:
+        return UNKNOWN
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         return found.elements()
     return found

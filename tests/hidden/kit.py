@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -54,12 +54,14 @@ class Row:
         build: Makes the case; it gets an empty directory.
         held: Reasons for which nodes of the graph are held.
         why_equal: Why even with everything trusted the result is LangGraph's; None: it is not.
+        declared: What `Options` declares when everything is trusted.
         runs_ahead: So many tasks must run ahead, whoever is slow.
     """
 
     build: Build
     held: frozenset[str] = frozenset()
     why_equal: str | None = None
+    declared: Mapping[str, Any] = field(default_factory=dict)
     runs_ahead: int = 0
 
 
@@ -70,13 +72,15 @@ def row(
     table: Table,
     *held: str,
     why_equal: str | None = None,
+    declared: Mapping[str, Any] | None = None,
     runs_ahead: int = 0,
 ) -> Callable[[Build], Build]:
     """Put a function into the table under its name."""
 
     def add(build: Build) -> Build:
         assert build.__name__ not in table, f"two rows are called {build.__name__}"
-        table[build.__name__] = Row(build, frozenset(held), why_equal, runs_ahead)
+        reasons = frozenset(held)
+        table[build.__name__] = Row(build, reasons, why_equal, declared or {}, runs_ahead)
         return build
 
     return add
@@ -91,10 +95,11 @@ def beside(
     right: Sequence[Callable[..., Any]],
     *,
     before: Sequence[Callable[..., Any]] = (),
+    context_schema: Any = None,
     **compiled: Any,
 ) -> Any:
     """Two chains of nodes that begin together, after `before`. Functions name their nodes."""
-    builder = StateGraph(schema)
+    builder = StateGraph(schema, context_schema)
     for function in (*before, *left, *right):
         builder.add_node(name_of(function), function)
     for branch in (left, right):

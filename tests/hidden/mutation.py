@@ -364,7 +364,7 @@ def by_the_node_that_would_run_early(place: Path) -> Case:
     return Case(beside(Things, [left, after_left], [right]), {"items": ["begin"]})
 
 
-@row(TABLE, CHANGES, why_equal="LangGraph makes the outermost dict for each task")
+@row(TABLE, why_equal="LangGraph makes the outermost dict for each task")
 def of_the_nodes_own_dict(place: Path) -> Case:
     async def change(state: Any, who: str) -> Any:
         state["items"] = [who]
@@ -452,47 +452,76 @@ def message_list(place: Path) -> Case:
 
 @dataclass
 class Desk:
-    """A state that is a dataclass."""
+    """All that a node gets, as a dataclass."""
 
     items: list[str] = field(default_factory=list)
-    left: Any = None
-    right: Any = None
-    after_left: Any = None
-    after_right: Any = None
+
+
+class Form(BaseModel):
+    """All that a node gets, as a pydantic model. It keeps objects of its own kind as they are."""
+
+    model: Model = Model()
+
+
+def over_schema(schema: Any, change: Any, look: Any, **input: Any) -> Case:
+    """left -> after_left beside right, where right and after_left are given a schema's object."""
+
+    async def left(state: Things) -> Things:
+        await apause("left")
+        return {"left": "done"}
+
+    async def right(state):  # type: ignore[no-untyped-def]
+        await apause("right")
+        await change(state)
+        return {"right": "done"}
+
+    async def after_left(state):  # type: ignore[no-untyped-def]
+        return {"after_left": await look(state)}
+
+    for function in (right, after_left):
+        function.__annotations__["state"] = schema
+    return Case(beside(Things, [left, after_left], [right]), input)
 
 
 @row(TABLE, CHANGES)
-def list_of_a_dataclass_state(place: Path) -> Case:
-    async def change(state: Desk, who: str) -> str:
-        state.items.append(who)
-        return "done"
+def list_in_a_dataclass_that_is_the_input(place: Path) -> Case:
+    async def change(state: Desk) -> None:
+        state.items.append("right")
 
     async def look(state: Desk) -> list[str]:
         return list(state.items)
 
-    return Case(over_state(Desk, change, look), {"items": []})
-
-
-class Form(BaseModel):
-    """A state that is a pydantic model."""
-
-    model: Model = Model()
-    left: Any = None
-    right: Any = None
-    after_left: Any = None
-    after_right: Any = None
+    return over_schema(Desk, change, look, items=[])
 
 
 @row(TABLE, CHANGES)
-def model_of_a_pydantic_state(place: Path) -> Case:
-    async def change(state: Form, who: str) -> str:
-        state.model.name += f" {who}"
-        return "done"
+def model_in_a_pydantic_model_that_is_the_input(place: Path) -> Case:
+    async def change(state: Form) -> None:
+        state.model.name = "right"
 
     async def look(state: Form) -> Any:
         return state.model.model_dump()
 
-    return Case(over_state(Form, change, look), {"model": Model()})
+    return over_schema(Form, change, look, model=Model())
+
+
+@row(TABLE, CHANGES, why_equal="a state that is an object is made of all channels")
+def list_of_a_dataclass_state(place: Path) -> Case:
+    @dataclass
+    class Whole(Desk):
+        left: Any = None
+        right: Any = None
+        after_left: Any = None
+        after_right: Any = None
+
+    async def change(state: Whole, who: str) -> str:
+        state.items.append(who)
+        return "done"
+
+    async def look(state: Whole) -> list[str]:
+        return list(state.items)
+
+    return Case(over_state(Whole, change, look), {"items": []})
 
 
 # One object in two channels -------------------------------------------------------------------

@@ -367,7 +367,7 @@ def reducer_that_counts_its_calls(place: Path) -> Case:
     return Case(reduced(counted, left, right, after_left), {"total": 0}, lambda: merges)
 
 
-@row(TABLE, SHARED)
+@row(TABLE, SHARED, why_equal="what a reducer that changes something gave is never foretold")
 def reducer_that_gives_its_own_list(place: Path) -> Case:
     """The channel's value is a list that a node reaches by another way, too."""
     total: list[int] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from langgraph.config import get_store
 from langgraph.graph import START, StateGraph
@@ -168,11 +168,14 @@ def runtime_handed_to_a_helper(place: Path) -> Case:
 def in_a_subgraph(place: Path) -> Case:
     store = InMemoryStore()
 
-    async def inside(state: State) -> State:
+    class Left(TypedDict):
+        left: str
+
+    async def inside(state: Any) -> State:
         return {"after_left": [item.key for item in await get_store().asearch(NOTES)]}
 
-    inner = StateGraph(State)
-    inner.add_node("inside", inside)
+    inner = StateGraph(State, input_schema=Left)
+    inner.add_node("inside", inside, input_schema=Left)
     inner.add_edge(START, "inside")
     subgraph = inner.compile(name="after_left")
 
