@@ -75,6 +75,14 @@ from langchain_core.tracers._streaming import (
 )
 from langchain_core.tracers.context import _configure_hooks as configure_hooks
 
+# isort: split
+# What a body does depends on whether a handler is one of these: `push_message` calls the `_emit`
+# of a messages handler, a nested graph's own stream drops some of them, a tool writes partial
+# output to what a tools handler left in the context variable (`recorder`).
+from langgraph.pregel._messages import StreamMessagesHandler, StreamMessagesHandlerV2
+from langgraph.pregel._tools import StreamToolCallHandler
+from langgraph.pregel._tools import _tool_call_writer as tool_call_writer
+
 TESTED = ("1.2.22",)
 """LangGraph versions whose whole test suite was run on ALTO (`make compat`)."""
 
@@ -122,7 +130,10 @@ __all__ = [
     "PregelTaskWrites",
     "RunnableCallable",
     "RunnableSeq",
+    "StreamMessagesHandler",
+    "StreamMessagesHandlerV2",
     "StreamProtocol",
+    "StreamToolCallHandler",
     "StreamingCallbackHandler",
     "SyncPregelLoop",
     "V2StreamingCallbackHandler",
@@ -141,6 +152,7 @@ __all__ = [
     "set_config_context",
     "task_id_functions",
     "task_path_str",
+    "tool_call_writer",
     "unsupported",
     "uuid6",
     "writes_sort_key",

@@ -12,15 +12,13 @@ import itertools
 import threading
 import time
 import warnings
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.errors import GraphInterrupt
 from langgraph.types import PregelExecutableTask, Send
 
 from langgraph_alto import report as reports
@@ -34,13 +32,11 @@ from langgraph_alto._langgraph.identity import (
     TaskIdentity,
     identity_of_pull,
     identity_of_send,
-    is_lazy,
-    real_values,
 )
 from langgraph_alto._langgraph.narrowed import NarrowedState
 from langgraph_alto._langgraph.policy import run_policy, same_value, verdicts_of
-from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Emission, Player
-from langgraph_alto._langgraph.streaming import followed, is_streaming_runnable, streams
+from langgraph_alto._langgraph.reporting import close_report, open_report
+from langgraph_alto._langgraph.watching import Watching
 from langgraph_alto.core.effects import Rank, Verdict
 from langgraph_alto.core.events import (
     Adopt,
@@ -53,7 +49,6 @@ from langgraph_alto.core.events import (
     GateReached,
     Mistrust,
     OpenGate,
-    PartialOutput,
     RealTask,
     RunEnded,
     SendSpec,
@@ -62,7 +57,7 @@ from langgraph_alto.core.events import (
     StepBegan,
     TaskEnded,
 )
-from langgraph_alto.core.order import StepOrder, Turn, WakeAt
+from langgraph_alto.core.order import StepOrder
 from langgraph_alto.core.outlook import gains
 from langgraph_alto.core.scheduler import Scheduler
 from langgraph_alto.core.spec import GraphSpec, Names, RouterSpec
@@ -92,7 +87,7 @@ class Settings:
     path: tuple[str, ...] | None = None
 
 
-class Run(ABC):
+class Run(Watching):
     """The run-ahead side of one loop (a run, or a subgraph's run within it)."""
 
     use_astream = False
@@ -107,7 +102,7 @@ class Run(ABC):
         self.eager = settings.options.emit == "eager"
         self.reservation = Reservation()
         self.policy = run_policy(loop, settings.options)
-        self.report, self._owns_report = open_report(loop, settings, self.policy.off)
+        self.report, self._owns_report = open_report(loop, settings.name, self.policy.off)
         self.recording = reports.is_recording()
         self.report_zero = self.clock()
         self.scheduler: Scheduler | None = None
@@ -278,66 +273,6 @@ class Run(ABC):
             self._foresight.is_open = self._in_step
         return self._spec, self._verdicts
 
-    # Partial output ------------------------------------------------------------------------
-
-    def _streams(self, tasks: Mapping[str, PregelExecutableTask]) -> bool:
-        if not self._follows_partials:
-            return False
-        return any(self._may_stream(t.name) for t in tasks.values())
-
-    def _may_stream(self, node: str) -> bool:
-        bound = self.loop.nodes[node].bound
-        return streams(bound) or (self.speculates and is_streaming_runnable(bound))
-
-    def _follow_producers(self, tasks: Mapping[str, PregelExecutableTask]) -> None:
-        """Look at what the generators among these tasks yield. The lock is held."""
-        if not self._streams(tasks):
-            return
-        nodes = self._facts()[0].nodes
-        loop = self.loop
-        for task in tasks.values():
-            facts = nodes.get(task.name)
-            if not task.writes and task.id not in self._adopted_by_task:
-                proc = followed(self, task.id, task, facts, lambda: loop.channels)
-                object.__setattr__(task, "proc", proc)
-
-    def follow(self, ahead: AheadTask) -> None:
-        """Look at what the generator of a run-ahead task yields."""
-        if not self._follows_partials or not self._may_stream(ahead.node):
-            return
-        facts = self._facts()[0].nodes.get(ahead.node)
-        if facts is None:
-            return
-        reads: Names = frozenset().union(*(router.channels for router in facts.routers))
-
-        def channels() -> Mapping[str, Any] | None:
-            with self.lock:
-                if self.is_closed or self.scheduler is None or ahead.dropped:
-                    return None
-                found: Any = (
-                    self.loop.channels
-                    if ahead.adopted is not None
-                    else self.scheduler.settled(ahead.key, reads)
-                )
-                return None if found is None else SettledChannels(found, self.loop.channels)
-
-        proc = followed(self, ahead.key, ahead.task, facts, channels)
-        object.__setattr__(ahead.task, "proc", proc)
-
-    def partial_output(self, event: PartialOutput) -> None:
-        """A task that still runs would write certain `Send`s if it ended now."""
-        with self.lock:
-            if self.is_closed or not self._in_step:
-                return
-            if not self._step_told:
-                self._tell_step()
-            self._carry_out(self._handle(event))
-
-    @property
-    def waiting_sends(self) -> int:
-        """How many tasks wait for a slot."""
-        return 0 if self.scheduler is None else self.scheduler.waiting
-
     def routers_of(self, node: str, count: int) -> Iterator[RouterSpec | None]:
         """What is known of a node's routers, in their order; None of those that are not."""
         facts = self._facts()[0].nodes.get(node)
@@ -349,31 +284,6 @@ class Run(ABC):
     def is_idle(self) -> bool:
         """Whether nothing runs ahead and nothing was adopted in this step."""
         return not self._adopted_by_task and (self.scheduler is None or self.scheduler.is_idle)
-
-    def take_finished(self) -> Iterator[PregelExecutableTask]:
-        """The adopted tasks that are over and whose turn it is, with their writes filled in.
-
-        They need no executor any more: the caller commits each before it asks for the next.
-        """
-        while self.order is not None:
-            with self.lock:
-                match self.order.next(self.clock()):
-                    case Turn(key):
-                        ahead = self._adopted_by_task[str(key)]
-                    case WakeAt(at, key):
-                        self.wake_later(self._adopted_by_task[str(key)], at)
-                        return
-                    case None:
-                        return
-                if ahead.end is not End.FINISHED or ahead.outbox.emissions:
-                    ahead.owes_output = True
-                    self.grant(ahead)
-                    return
-            task = ahead.adopted
-            assert task is not None
-            task.writes.extend(ahead.task.writes)
-            yield task
-            self.end_turns(ahead)
 
     def _read_writes(self, writes: Sequence[tuple[str, Any]]) -> tuple[End, tuple[SendSpec, ...]]:
         end = End.FINISHED
@@ -620,128 +530,6 @@ class Run(ABC):
             self.send_event(AheadEnded(ahead.key, end, sends, writes))
         self.pump()
 
-    # Handing out ---------------------------------------------------------------------------
-
-    def _begin_order(self, tasks: dict[str, PregelExecutableTask]) -> None:
-        """Adopted tasks queue with what they have emitted so far. The lock is held."""
-        if not self._adopted_by_task:
-            self.order = None
-            return
-        for task_id in tasks:
-            ahead = self._adopted_by_task.get(task_id)
-            if self.order is not None:
-                if ahead is None and task_id not in self._ended:
-                    self.order.began(task_id, self._step_zero)
-                elif ahead is not None and ahead.end is None:
-                    self.order.began(task_id, ahead.zero)
-            if ahead is not None:
-                self._queue(ahead)
-
-    def _queue(self, ahead: AheadTask) -> None:
-        """Ask for the task's turn if it has something to hand out. The lock is held."""
-        if ahead.is_queued or ahead.adopted is None:
-            return
-        offset = ahead.next_offset()
-        if offset is None:
-            return
-        ahead.is_queued = True
-        if self.order is None:
-            self.grant(ahead)
-        else:
-            self.order.wait(ahead.adopted.id, offset)
-
-    def emitted(self, ahead: AheadTask) -> None:
-        """An adopted body emitted something, or ended."""
-        with self.lock:
-            self._queue(ahead)
-        self.pump()
-
-    def pump(self) -> None:
-        """Give the turn to whoever may hand something out now, or arrange to be asked again."""
-        with self.lock:
-            if self.order is None or self.is_closed:
-                return
-            match self.order.next(self.clock()):
-                case Turn(key):
-                    ahead = self._adopted_by_task[str(key)]
-                    ahead.owes_output = True
-                    self.grant(ahead)
-                case WakeAt(at, key):
-                    self.wake_later(self._adopted_by_task[str(key)], at)
-
-    def keeps_turn(self, ahead: AheadTask) -> bool:
-        """Whether the task, which has the turn, may hand out its next output now."""
-        assert ahead.adopted is not None
-        with self.lock:
-            offset = ahead.next_offset()
-            if offset is None:
-                return False
-            if ahead.owes_output:
-                # The one that it got the turn for: else two outputs of the same age could pass
-                # the turn to each other for ever.
-                ahead.owes_output = False
-                return True
-            return self.order is None or self.order.goes_on(ahead.adopted.id, offset, self.clock())
-
-    def pass_turn(self, ahead: AheadTask) -> None:
-        """Let others hand out; the task queues again if it has more."""
-        assert ahead.adopted is not None
-        with self.lock:
-            ahead.is_queued = False
-            if self.order is not None:
-                self.order.release(ahead.adopted.id)
-            self._queue(ahead)
-        self.pump()
-
-    def end_turns(self, ahead: AheadTask) -> None:
-        """The task has handed out everything."""
-        assert ahead.adopted is not None
-        with self.lock:
-            if self.order is not None:
-                self.order.release(ahead.adopted.id)
-        self.pump()
-
-    def committed(self, task_id: str, end: End) -> None:
-        """The task's update is in the stream; others may hand out after it. The lock is held."""
-        assert self.order is not None
-        self.order.release(task_id)
-
-    def play_eagerly(self, emission: Emission) -> None:
-        """Hand out a chunk of a body that is not real yet."""
-        stream = self.loop.stream
-        if emission.kind == STREAM:
-            self.loop.config[names.CONF][names.CONFIG_KEY_STREAM](*emission.args)
-        elif stream is not None and "custom" in stream.modes:
-            called_from = (emission.kwargs["config"] or {}).get(names.CONF, {})
-            ns = called_from.get(names.CONFIG_KEY_CHECKPOINT_NS)
-            # The body's own namespace may not be known yet, but its parent's is.
-            is_own = ns is None or is_lazy(ns)
-            namespace = self.loop.checkpoint_ns if is_own else tuple(ns.split(names.NS_SEP)[:-1])
-            stream((namespace, "custom", *emission.args))
-
-    def play(self, emission: Emission, config: RunnableConfig) -> None:
-        """Hand out a custom chunk or a subgraph's chunk, as the real task would."""
-        conf = config[names.CONF]
-        if emission.kind == CUSTOM:
-            writer = conf[names.CONFIG_KEY_RUNTIME].stream_writer
-            called_from = emission.kwargs["config"] or config
-            with names.set_config_context(called_from) as context:
-                context.run(writer, *map(real_values, emission.args))
-        elif emission.kind == STREAM:
-            conf[names.CONFIG_KEY_STREAM](*emission.args)
-
-    def outcome(self, ahead: AheadTask, config: RunnableConfig) -> Any:
-        """Give the real task what the body wrote and returned, or raise what it raised."""
-        if ahead.exception is not None:
-            error = ahead.exception
-            ahead.exception = None
-            if isinstance(error, GraphBubbleUp):
-                self.end_turns(ahead)  # no siblings are cut off by it
-            raise error
-        send = config[names.CONF][names.CONFIG_KEY_SEND]
-        send(list(ahead.task.writes))
-        return ahead.value
-
     # Identity ------------------------------------------------------------------------------
 
     def identity_of(self, ahead: AheadTask) -> TaskIdentity | None:
@@ -853,85 +641,6 @@ class Run(ABC):
             if task_id not in self._ended and task_id not in self._adopted_by_task:
                 self._spans[task_id] = self._note(task.name, self.loop.step)
 
-    # What the drivers do -------------------------------------------------------------------
-
-    @abstractmethod
-    def spawn(self, ahead: AheadTask) -> None:
-        """Start the body."""
-
-    @abstractmethod
-    def cancel(self, ahead: AheadTask) -> None:
-        """Stop the body of a discarded task as far as it can be stopped."""
-
-    @abstractmethod
-    def claim(self, ahead: AheadTask) -> bool:
-        """Whether the body has begun; a queued one is taken back for the real task to run."""
-
-    @abstractmethod
-    def open_gate(self, ahead: AheadTask) -> None:
-        """Let a body that waits for its adoption go on."""
-
-    @abstractmethod
-    def grant(self, ahead: AheadTask) -> None:
-        """It is this task's turn."""
-
-    @abstractmethod
-    def wake_later(self, ahead: AheadTask, at: float) -> None:
-        """Call `pump` at that time of the clock."""
-
-    @abstractmethod
-    def call_later(self, at: float, callback: Callable[[], None]) -> None:
-        """Call back at that time of the clock, unless the run is closed by then."""
-
-    async def let_others_begin(self) -> None:  # noqa: B027 - threads need no help
-        """Let what was just started begin."""
-
-    @abstractmethod
-    def adapt(self, ahead: AheadTask, bound: Runnable[Any, Any]) -> Runnable[Any, Any]:
-        """The node's own runnable, made fit to run beside real tasks."""
-
-    @abstractmethod
-    def has_permit(self) -> bool:
-        """Whether `max_concurrency` leaves room for one more body."""
-
-    def deliver(self, ahead: AheadTask, config: RunnableConfig) -> Any:
-        raise TypeError("This graph runs asynchronously; its tasks can't be run synchronously.")
-
-    async def adeliver(self, ahead: AheadTask, config: RunnableConfig) -> Any:
-        raise TypeError("This graph runs synchronously; its tasks can't be awaited.")
-
-    def wait_at_gate(self, ahead: AheadTask, reads: Names | None) -> None:
-        """Return when the task is real, or `ahead.state` holds what its router reads."""
-        ahead.require_real("a synchronous router in an asynchronous run")
-
-    async def await_at_gate(self, ahead: AheadTask, reads: Names | None) -> None:
-        """The same for an asynchronous run."""
-        ahead.require_real("an asynchronous router in a synchronous run")
-
-    @abstractmethod
-    def emit_now(self, ahead: AheadTask) -> None:
-        """Hand out what a body emitted without waiting for anything (`emit="eager"`)."""
-
-    @abstractmethod
-    def play_now(self, player: Player, emissions: list[Emission]) -> None:
-        """Hand callbacks out without waiting for anything."""
-
-    @abstractmethod
-    def task_call(self, ahead: AheadTask, call: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """A `@task` call of an adopted body, made by its real task."""
-
-    def task_calls(self, ahead: AheadTask) -> Any:
-        """What a `@task` call finds in a run-ahead body: it needs the real task."""
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            ahead.require_real("@task call")
-            return self.task_call(ahead, args, kwargs)
-
-        return call
-
-    def permit_unused(self) -> None:  # noqa: B027 - only the synchronous driver takes permits
-        """A start that was allowed did not happen."""
-
     def step_timeout(self, timeout: float | None) -> None:
         """LangGraph's runner told the time limit of a step.
 
@@ -947,34 +656,3 @@ class Run(ABC):
         """A permit came free."""
         if self.scheduler is not None and not self.scheduler.is_idle:
             self.send_event(SlotsChanged())
-
-
-# One report for a run and its subgraphs: they share the run's RunControl.
-_open_reports: dict[int, RunReport] = {}
-
-
-def open_report(loop: Any, settings: Settings, off: str | None) -> tuple[RunReport, bool]:
-    """The report of the run that this loop belongs to, and whether it is this loop's own."""
-    if loop.is_nested and (found := _open_reports.get(id(loop.control))) is not None:
-        if off is not None and off not in found.fallbacks:
-            found.fallbacks.append(off)
-        return found, False
-    name = settings.name or loop.config.get("run_name") or "graph"
-    report = RunReport(graph=name, accelerated=off is None)
-    if off is not None:
-        report.fallbacks.append(off)
-    if loop.control is not None:
-        _open_reports[id(loop.control)] = report
-    reports.run_began(report)
-    return report, True
-
-
-def close_report(loop: Any, report: RunReport, duration: float) -> None:
-    """The run is over: its report is complete."""
-    if _open_reports.get(id(loop.control)) is report:
-        del _open_reports[id(loop.control)]
-    report.duration = duration
-    reports.run_ended(report)
-
-
-__all__ = ["GaveUp", "Run", "Settings"]

@@ -38,7 +38,7 @@ from langgraph_alto.core.spec import NodeSpec, Stream
 from langgraph_alto.core.streaming import Watch
 
 if TYPE_CHECKING:
-    from langgraph_alto._langgraph.run import Run
+    from langgraph_alto._langgraph.watching import Watching
 
 Channels = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ def can_be_followed(facts: NodeSpec | None, *, speculative: bool) -> bool:
 
 
 def followed(
-    run: Run,
+    run: Watching,
     key: str | int,
     task: PregelExecutableTask,
     facts: NodeSpec | None,
@@ -121,7 +121,7 @@ class Producer:
 
     def __init__(
         self,
-        run: Run,
+        run: Watching,
         key: str | int,
         task: PregelExecutableTask,
         facts: NodeSpec,
