@@ -9,10 +9,12 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
@@ -27,6 +29,7 @@ from langgraph.channels import (
 )
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph, add_messages
+from langgraph.graph.message import push_message
 from langgraph.managed import RemainingSteps
 from langgraph.prebuilt import ToolNode, create_react_agent, tools_condition
 from langgraph.pregel import NodeBuilder, Pregel
@@ -60,6 +63,10 @@ STATE = frozenset({"q", "n", "xs", "out"})
 
 class Narrow(TypedDict):
     q: str
+
+
+class Talk(MessagesState, total=False):
+    out: str
 
 
 class Wide(TypedDict):
@@ -428,6 +435,15 @@ def test_commands() -> None:
     assert whole(sends).successors("node") == {"other"}
 
 
+def test_a_node_that_pushes_messages_may_write_any_key() -> None:
+    def pushes(state: Talk) -> Talk:
+        push_message(AIMessage("x", id="1"))
+        return {"out": "x"}
+
+    found = one(pushes, state=Talk)
+    assert (found.writes, found.writes_how, found.goto) == (None, "unknown", frozenset())
+
+
 def test_nodes_that_the_graph_does_not_have_are_no_successors() -> None:
     assert one(lambda state: Command(goto=["other", "nowhere"])).goto == {"other"}
 
@@ -505,10 +521,6 @@ def moves(query: str) -> Command[Any]:
     return Command(update={"out": query, "messages": []}, goto="other")
 
 
-class Talk(MessagesState, total=False):
-    out: str
-
-
 def test_tool_nodes() -> None:
     found = one(ToolNode([search]), state=Talk)
     assert (found.reads, found.narrowed) == ({"messages", "out"}, False)
@@ -516,6 +528,8 @@ def test_tool_nodes() -> None:
     assert found.stream is Stream.NOTHING
     found = one(ToolNode([search, moves]), state=Talk)
     assert (found.writes, found.goto) == ({"messages", "out"}, {"other"})
+    found = one(moves, state=Talk)  # a tool as a node is handed the state as its arguments
+    assert (found.reads, found.writes) == ({"messages", "out"}, {"messages", "out"})
 
 
 @pytest.mark.filterwarnings("ignore:create_react_agent")
@@ -1032,30 +1046,36 @@ def _source_of_many(count: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.slow
-def test_a_graph_of_a_hundred_nodes_takes_a_third_of_a_second(tmp_path: Any) -> None:
-    """CPU time, the scan of the source included; read again it costs nothing."""
-    file = tmp_path / "many.py"
-    file.write_text(_source_of_many(100))
+def _graph_of_many(file: Path, count: int) -> Any:
+    file.write_text(_source_of_many(count))
     namespace: dict[str, Any] = {"Send": Send, "Command": Command, "END": END, "__name__": "many"}
     exec(compile(file.read_text(), str(file), "exec"), namespace)
     builder = StateGraph(State)
-    for i in range(100):
+    for i in range(count):
         builder.add_node(f"n{i}", namespace[f"n{i}"])
     builder.add_edge(START, "n0")
-    for i in range(100):
+    for i in range(count):
         if i % 4 < 2:
             builder.add_edge(f"n{i}", f"n{i + 1}")
         elif i % 4 == 3:
             builder.add_conditional_edges(f"n{i}", namespace[f"r{i}"])
-    app = builder.compile()
-    before = time.process_time()
-    spec = graph_spec(app)
-    took = time.process_time() - before
-    assert took < 0.3
+    return builder.compile()
+
+
+def _cpu_seconds(app: Any) -> float:
     before = time.process_time()
     graph_spec(app)
-    assert time.process_time() - before < 0.005
+    return time.process_time() - before
+
+
+@pytest.mark.slow
+def test_a_graph_of_a_hundred_nodes_takes_a_third_of_a_second(tmp_path: Path) -> None:
+    """CPU time, the scan of the source included. Other work on the machine only adds to it, so
+    the least of three graphs counts, each with a source of its own."""
+    apps = [_graph_of_many(tmp_path / f"many{i}.py", 100) for i in range(3)]
+    assert min(map(_cpu_seconds, apps)) < 0.3
+    assert min(_cpu_seconds(apps[0]) for _ in range(3)) < 0.005  # it is remembered
+    spec = graph_spec(apps[0])
     assert spec.nodes["n3"].writes == {"xs", "out"}
     assert [r.ends for r in spec.nodes["n3"].routers] == [{"n4", "n5"}]
     assert spec.nodes["n2"].goto == {"n4"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +13,7 @@ import pytest
 from langchain_core.callbacks import (
     AsyncCallbackHandler,
     BaseCallbackHandler,
+    StdOutCallbackHandler,
     adispatch_custom_event,
     dispatch_custom_event,
 )
@@ -20,7 +23,15 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableLambda
 from langchain_core.tools import tool
+from langchain_core.tracers import BaseTracer, ConsoleCallbackHandler
 from langchain_core.tracers.event_stream import _AstreamEventsCallbackHandler
+from langchain_core.tracers.log_stream import LogStreamCallbackHandler
+from langgraph.callbacks import (
+    GraphCallbackHandler,
+    GraphInterruptEvent,
+    GraphResumeEvent,
+    get_sync_graph_callback_manager_for_config,
+)
 from pydantic import BaseModel
 
 from langgraph_alto._langgraph import names
@@ -29,15 +40,13 @@ from langgraph_alto._langgraph.recorder import (
     CUSTOM,
     EVENTS,
     TAP,
-    BothStreamingRecorder,
     DiscardedError,
     Emission,
     Outbox,
     Player,
     Recorder,
-    StreamingRecorder,
-    V2StreamingRecorder,
     recorder_for,
+    recorders_for,
 )
 from langgraph_alto.testing import FakeChatModel, FakeEngine, FakeRetriever, Reply, VirtualClock
 
@@ -101,6 +110,24 @@ class Tapping(names.StreamingCallbackHandler[Any], Noting):
 
 class V2(names.V2StreamingCallbackHandler, Noting):
     """Wants content blocks."""
+
+
+class DuckTapping(Noting):
+    """Streams by its methods alone, which is enough for LangChain, but not for LangGraph."""
+
+    tap_output_aiter = Tapping.tap_output_aiter
+    tap_output_iter = Tapping.tap_output_iter
+
+
+class NotingTracer(BaseTracer):
+    """Keeps the runs that it traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.traced: list[Any] = []
+
+    def _persist_run(self, run: Any) -> None:
+        self.traced.append(run)
 
 
 _ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?<= at )0x[0-9a-f]+"
@@ -221,12 +248,24 @@ async def acall(runnable: Runnable[Any, Any], value: Any, config: RunnableConfig
         pass
 
 
-def config_with(handler: BaseCallbackHandler) -> RunnableConfig:
-    return {"callbacks": [handler], "tags": ["tag"], "metadata": {"step": 3}, "run_name": "named"}
+def config_with(*handlers: BaseCallbackHandler) -> RunnableConfig:
+    return {
+        "callbacks": [*handlers],
+        "tags": ["tag"],
+        "metadata": {"step": 3},
+        "run_name": "named",
+    }
 
 
 def outbox() -> Outbox:
     return Outbox(lambda: 0.0, lambda: None)
+
+
+def play(box: Outbox, *handlers: BaseCallbackHandler) -> Player:
+    player = Player(handlers)
+    for emission in box.emissions:
+        player.play(emission)
+    return player
 
 
 # Replayed, everything arrives as in a direct run
@@ -234,7 +273,7 @@ def outbox() -> Outbox:
 
 @pytest.mark.parametrize("how", ["invoke", "stream"])
 @pytest.mark.parametrize("kind", CALLS)
-@pytest.mark.parametrize("handler_type", [Noting, Tapping, V2])
+@pytest.mark.parametrize("handler_type", [Noting, Tapping, DuckTapping, V2])
 def test_what_is_replayed_equals_what_a_direct_run_tells(
     handler_type: type[Noting], kind: str, how: str
 ) -> None:
@@ -243,18 +282,16 @@ def test_what_is_replayed_equals_what_a_direct_run_tells(
     call(runnable, value, config_with(direct), how)
     box = outbox()
     runnable, value = CALLS[kind](VirtualClock())
-    call(runnable, value, config_with(recorder_for([late], box)), how)
+    call(runnable, value, config_with(*recorders_for([late], box)), how)
     assert late.notes == []
-    player = Player([late])
-    for emission in box.emissions:
-        player.play(emission)
+    play(box, late)
     assert told(late.notes) == told(direct.notes)
     assert direct.notes
 
 
 @pytest.mark.parametrize("how", ["invoke", "stream"])
 @pytest.mark.parametrize("kind", CALLS)
-@pytest.mark.parametrize("handler_type", [Noting, ANoting, Tapping, V2])
+@pytest.mark.parametrize("handler_type", [Noting, ANoting, Tapping, DuckTapping, V2])
 def test_what_is_replayed_asynchronously_equals_what_a_direct_run_tells(
     handler_type: type[Noting] | type[ANoting], kind: str, how: str
 ) -> None:
@@ -266,7 +303,7 @@ def test_what_is_replayed_asynchronously_equals_what_a_direct_run_tells(
             await acall(runnable, value, config_with(direct), how)
             return
         box = outbox()
-        await acall(runnable, value, config_with(recorder_for([late], box)), how)
+        await acall(runnable, value, config_with(*recorders_for([late], box)), how)
         assert late.notes == []
         player = Player([late])
         for emission in box.emissions:
@@ -292,8 +329,9 @@ def test_events_of_astream_events_are_the_same() -> None:
     async def main(clock: VirtualClock, *, record: bool) -> list[Any]:
         tapping = handler()
         box = outbox()
-        attached = recorder_for([tapping], box) if record else tapping
-        async for _ in chain(clock).astream({"x": "hi"}, {"callbacks": [attached]}):
+        attached: list[BaseCallbackHandler] = [*recorders_for([tapping], box)]
+        callbacks = attached if record else [tapping]
+        async for _ in chain(clock).astream({"x": "hi"}, {"callbacks": callbacks}):
             pass
         player = Player([tapping])
         for emission in box.emissions:
@@ -310,17 +348,64 @@ def test_events_of_astream_events_are_the_same() -> None:
     assert {"on_chat_model_stream", "on_parser_stream", "on_chain_stream"} <= kinds
 
 
-def test_several_handlers_each_get_everything() -> None:
-    first, second, third = Noting(), Tapping(), Tapping()
+MIXTURES: dict[str, Callable[[], list[Noting]]] = {
+    "two plain ones": lambda: [Noting(), Noting()],
+    "plain and tapping": lambda: [Noting(), Tapping(), Noting()],
+    "two tapping ones": lambda: [Tapping(), Tapping()],
+    "tapping by class and by methods": lambda: [DuckTapping(), Tapping()],
+    "both protocols": lambda: [Tapping(), V2()],
+}
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+@pytest.mark.parametrize("kind", ["chain in a chain", "generator", "tool that fails"])
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_several_handlers_are_told_what_each_would_be(mixture: str, kind: str, how: str) -> None:
+    direct, late = MIXTURES[mixture](), MIXTURES[mixture]()
+    runnable, value = CALLS[kind](VirtualClock())
+    call(runnable, value, config_with(*direct), how)
     box = outbox()
-    recorder = recorder_for([first, second, third], box)
-    call(RunnableGenerator(numbers), 3, config_with(recorder), "stream")
-    player = Player([first, second, third])
-    for emission in box.emissions:
-        player.play(emission)
-    assert told(second.notes) == told(third.notes)
-    assert [n[1][1] for n in second.notes if n[0] == "chunk"] == [0, 1, 2]
-    assert [n[0] for n in first.notes] == ["on_chain_start", "on_chain_end"]
+    runnable, value = CALLS[kind](VirtualClock())
+    call(runnable, value, config_with(*recorders_for(late, box)), how)
+    play(box, *late)
+    for here, there in zip(late, direct, strict=True):
+        assert told(here.notes) == told(there.notes)
+        assert here.notes
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_what_a_recorder_plays_to_a_recorder(mixture: str, kind: str, how: str) -> None:
+    """A graph that a run-ahead body calls may run ahead itself."""
+    direct, late = MIXTURES[mixture](), MIXTURES[mixture]()
+    runnable, value = CALLS[kind](VirtualClock())
+    call(runnable, value, config_with(*direct), how)
+    outer, inner = outbox(), outbox()
+    between = recorders_for(late, outer)
+    runnable, value = CALLS[kind](VirtualClock())
+    call(runnable, value, config_with(*recorders_for(between, inner)), how)
+    play(inner, *between)
+    play(outer, *late)
+    for here, there in zip(late, direct, strict=True):
+        assert told(here.notes) == told(there.notes)
+
+
+@pytest.mark.parametrize("kind", ["chain in a chain", "tool that fails"])
+def test_a_tracer_traces_the_same_runs(kind: str) -> None:
+    def shape(run: Any) -> Any:
+        return (run.name, run.run_type, run.error is None, [shape(r) for r in run.child_runs])
+
+    direct, late = NotingTracer(), NotingTracer()
+    runnable, value = CALLS[kind](VirtualClock())
+    call(runnable, value, config_with(direct), "invoke")
+    box = outbox()
+    runnable, value = CALLS[kind](VirtualClock())
+    call(runnable, value, config_with(*recorders_for([late], box)), "invoke")
+    assert late.traced == []
+    play(box, late)
+    assert [shape(run) for run in late.traced] == [shape(run) for run in direct.traced]
+    assert len(direct.traced) == 1
 
 
 def test_a_tap_that_stops_early_disturbs_nobody() -> None:
@@ -329,12 +414,13 @@ def test_a_tap_that_stops_early_disturbs_nobody() -> None:
             yield next(output)
 
     impatient, patient = Impatient(), Tapping()
-    player = Player([impatient, patient])
     run_id, box = uuid4(), outbox()
-    for chunk in recorder_for([patient], box).tap_output_iter(run_id, iter("abc")):  # type: ignore[attr-defined]
-        assert chunk in "abc"
-    for emission in box.emissions:
-        player.play(emission)
+    chunks: Iterator[Any] = iter("abc")
+    for recorder in recorders_for([impatient, patient], box):
+        tapped: Any = recorder
+        chunks = tapped.tap_output_iter(run_id, chunks)
+    assert list(chunks) == ["a", "b", "c"]
+    play(box, impatient, patient)
     assert [n[1][1] for n in patient.notes if n[0] == "chunk"] == ["a", "b", "c"]
 
 
@@ -345,9 +431,7 @@ def test_taps_of_two_runs_may_interleave() -> None:
     streams = [recorder.tap_output_iter(one, iter("ab")), recorder.tap_output_iter(two, iter("xy"))]
     for chunks in zip(*streams, strict=True):
         assert len(chunks) == 2
-    player = Player([tapping])
-    for emission in box.emissions:
-        player.play(emission)
+    play(box, tapping)
     for run_id, chunks in ((one, ["a", "b"]), (two, ["x", "y"])):
         assert [n[1][1] for n in tapping.notes if n[0] == "chunk" and n[1][0] == run_id] == chunks
         assert ("end of chunks", (run_id,), {}) in tapping.notes
@@ -369,16 +453,19 @@ ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 def test_every_event_is_passed_on_unchanged(event: str) -> None:
     args, kwargs = ARGUMENTS.get(event, (("something",), {"more": 1}))
     kwargs = {"run_id": uuid4(), "parent_run_id": uuid4(), **kwargs}
+    # A tool's own arguments are among them, whatever their names.
+    kwargs |= {"kind": "k", "recorder": "r", "outbox": "o"}
     handler, box = Noting(), outbox()
-    getattr(Recorder(box), event)(*args, **kwargs)
+    getattr(recorder_for([handler], box), event)(*args, **kwargs)
     (emission,) = box.emissions
     assert emission.kind == event
     Player([handler]).play(emission)
     assert handler.notes == [(event, args, kwargs)]
 
 
-def test_every_event_of_langchain_is_known() -> None:
-    assert {n for n in dir(BaseCallbackHandler) if n.startswith("on_")} <= set(EVENTS)
+@pytest.mark.parametrize("handler_type", [BaseCallbackHandler, GraphCallbackHandler])
+def test_every_event_is_known(handler_type: type[BaseCallbackHandler]) -> None:
+    assert {n for n in dir(handler_type) if n.startswith("on_")} <= set(EVENTS)
     for switch in filter(None, EVENTS.values()):
         assert getattr(BaseCallbackHandler(), switch) is False
 
@@ -403,10 +490,8 @@ def test_a_handler_for_completions_gets_a_chat_as_text() -> None:
             self.prompts += prompts
 
     handler, box = OnlyText(), outbox()
-    call(model(VirtualClock()), "hi", config_with(recorder_for([handler], box)), "invoke")
-    player = Player([handler])
-    for emission in box.emissions:
-        player.play(emission)
+    call(model(VirtualClock()), "hi", config_with(*recorders_for([handler], box)), "invoke")
+    play(box, handler)
     assert handler.prompts == ["Human: hi"]
 
 
@@ -435,43 +520,132 @@ def test_metadata_is_known_when_a_handler_sees_it() -> None:
     assert all(type(n[2]["metadata"]["ns"]) is str for n in handler.notes)
 
 
-# A recorder looks like the handlers that it stands in for
+# A recorder is of the classes that are asked for, like the handler that it stands in for
 
 
-class DuckTapping(Noting):
-    """Streams by its methods alone, which is enough for LangChain."""
-
-    def tap_output_aiter(self, run_id: UUID, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        return output
-
-    def tap_output_iter(self, run_id: UUID, output: Iterator[Any]) -> Iterator[Any]:
-        return output
+def ignore(chunk: Any) -> None:
+    """Nobody consumes this stream."""
 
 
-@pytest.mark.parametrize(
-    ("handlers", "kind"),
-    [
-        ([], Recorder),
-        ([Noting()], Recorder),
-        ([Noting(), Tapping()], StreamingRecorder),
-        ([DuckTapping()], StreamingRecorder),
-        ([V2()], V2StreamingRecorder),
-        ([Tapping(), V2()], BothStreamingRecorder),
-    ],
+class Both(Tapping, V2):
+    """Streams by either protocol."""
+
+
+class TappingGraphHandler(GraphCallbackHandler, Tapping):
+    """Told of interrupts, and streams."""
+
+
+HANDLERS: dict[str, Callable[[], Any]] = {
+    "plain": Noting,
+    "asynchronous": ANoting,
+    "tapping": Tapping,
+    "tapping by its methods": DuckTapping,
+    "content blocks": V2,
+    "both protocols": Both,
+    "tracer": NotingTracer,
+    "streaming tracer": LogStreamCallbackHandler,
+    "console": ConsoleCallbackHandler,
+    "stdout": StdOutCallbackHandler,
+    "graph": GraphCallbackHandler,
+    "graph, tapping": TappingGraphHandler,
+    "astream_events": _AstreamEventsCallbackHandler,
+    "messages": lambda: names.StreamMessagesHandler(ignore, False, parent_ns=("a",)),
+    "messages v2": lambda: names.StreamMessagesHandlerV2(ignore, True),
+    "tools": lambda: names.StreamToolCallHandler(ignore, False, parent_ns=("a",)),
+}
+
+ASKED: tuple[type, ...] = (
+    names.StreamingCallbackHandler,
+    names.V2StreamingCallbackHandler,
+    names.StreamMessagesHandler,
+    names.StreamMessagesHandlerV2,
+    names.StreamToolCallHandler,
+    GraphCallbackHandler,
+    BaseTracer,
+    ConsoleCallbackHandler,
+    StdOutCallbackHandler,
 )
-def test_recorder_for(handlers: list[BaseCallbackHandler], kind: type[Recorder]) -> None:
-    recorder = recorder_for(handlers, outbox())
-    assert type(recorder) is kind
-    for asked in (names.StreamingCallbackHandler, names.V2StreamingCallbackHandler):
-        if any(isinstance(h, asked) for h in handlers):
-            assert isinstance(recorder, asked)
-    assert recorder.run_inline
+
+
+@pytest.mark.parametrize("kind", HANDLERS)
+def test_a_recorder_is_what_its_handler_is(kind: str) -> None:
+    handler = HANDLERS[kind]()
+    recorder = recorder_for([handler], outbox())
+    again = recorder_for([recorder], outbox())
+    for found in (recorder, again):
+        for asked in ASKED:
+            assert isinstance(found, asked) is isinstance(handler, asked), asked
+            # LangGraph asks this way whether a node is run as a stream.
+            assert (asked in type(found).__mro__) is (asked in type(handler).__mro__), asked
+        assert found.run_inline
+        assert isinstance(found, Recorder)
+
+
+@pytest.mark.parametrize("kind", ["messages", "messages v2", "tools"])
+def test_what_is_asked_of_a_stream_handler(kind: str) -> None:
+    handler = HANDLERS[kind]()
+    recorder: Any = recorder_for([handler], outbox())
+    assert (recorder.subgraphs, recorder.parent_ns) == (handler.subgraphs, handler.parent_ns)
+    chunks = iter("ab")
+    assert recorder.tap_output_iter(uuid4(), chunks) is chunks
+    assert not hasattr(recorder, "unheard_of")
+    assert copy.copy(recorder).stands_for == [handler]
+
+
+def test_a_handler_that_applications_may_switch_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LangChain adds one by an environment variable wherever it finds none of its class."""
+    monkeypatch.setenv("NOTING", "true")
+    hooks = [*names.configure_hooks, (ContextVar("noting", default=None), True, Noting, "NOTING")]
+    monkeypatch.setattr(names, "configure_hooks", hooks)
+    monkeypatch.setattr("langchain_core.tracers.context._configure_hooks", hooks)
+    handler, box = Noting(), outbox()
+    call(shout, {"word": "hi"}, config_with(*recorders_for([handler], box)), "invoke")
+    play(box, handler)
+    assert [n[0] for n in handler.notes] == ["on_tool_start", "on_tool_end"]
+    assert isinstance(recorder_for([handler], box), Noting)
+
+
+def test_only_handlers_that_nobody_asks_for_share_a_recorder() -> None:
+    plain, tapping = [Noting() for _ in range(3)], [Tapping(), Tapping()]
+    handlers: list[Any] = [plain[0], plain[1], *tapping, plain[2]]
+    shares = [recorder.stands_for for recorder in recorders_for(handlers, outbox())]
+    assert shares == [plain[:2], tapping[:1], tapping[1:], plain[2:]]
+    assert recorders_for([], outbox()) == []
+
+
+def test_interrupts_are_told_to_those_who_ask() -> None:
+    class Interrupts(GraphCallbackHandler):
+        def __init__(self) -> None:
+            self.seen: list[Any] = []
+
+        def on_interrupt(self, event: Any) -> None:
+            self.seen.append(event)
+
+        def on_resume(self, event: Any) -> None:
+            self.seen.append(event)
+
+    handler, box = Interrupts(), outbox()
+    common: dict[str, Any] = {
+        "run_id": uuid4(),
+        "status": "interrupted",
+        "checkpoint_id": "c",
+        "checkpoint_ns": (),
+    }
+    events = [GraphInterruptEvent(interrupts=(), **common), GraphResumeEvent(**common)]
+    (recorder,) = recorders_for([handler], box)
+    manager: Any = get_sync_graph_callback_manager_for_config({"callbacks": [recorder]})
+    manager.on_interrupt(events[0])
+    manager.on_resume(events[1])
+    assert handler.seen == []
+    play(box, handler)
+    assert handler.seen == events
 
 
 @pytest.mark.parametrize("handler_type", [Noting, Tapping])
 def test_a_model_streams_ahead_if_it_would_stream_for_real(handler_type: type[Noting]) -> None:
     box = outbox()
-    call(model(VirtualClock()), "hi", config_with(recorder_for([handler_type()], box)), "invoke")
+    recorders = recorders_for([Noting(), handler_type()], box)
+    call(model(VirtualClock()), "hi", config_with(*recorders), "invoke")
     tokens = [e for e in box.emissions if e.kind == "on_llm_new_token"]
     assert bool(tokens) is (handler_type is Tapping)
 
@@ -513,7 +687,7 @@ def test_what_began_and_was_discarded_is_ended_innermost_first(kind: str) -> Non
     handler, box = Noting(), outbox()
     runnable, value = CALLS[kind](VirtualClock())
     outer: Runnable[Any, Any] = RunnableLambda(runnable.invoke)
-    call(outer, value, config_with(recorder_for([handler], box)), "invoke")
+    call(outer, value, config_with(*recorders_for([handler], box)), "invoke")
     player = Player([handler], provisional=True)
     open_runs: list[UUID] = []
     for emission in box.emissions:
@@ -535,22 +709,33 @@ def test_what_began_and_was_discarded_is_ended_innermost_first(kind: str) -> Non
 
 
 def test_what_ended_is_not_ended_again() -> None:
-    handler, box = Noting(), outbox()
-    call(chain(VirtualClock()), {"x": "hi"}, config_with(recorder_for([handler], box)), "invoke")
-    player = Player([handler])
-    for emission in box.emissions:
+    handlers, box = [Noting(), Tapping()], outbox()
+    recorders = recorders_for(handlers, box)
+    call(chain(VirtualClock()), {"x": "hi"}, config_with(*recorders), "invoke")
+    assert play(box, *handlers).closing() == []
+
+
+def test_who_was_told_of_the_beginning_is_told_of_the_end() -> None:
+    handlers, box = [Noting(), Tapping()], outbox()
+    first, second = recorders_for(handlers, box)
+    outer, inner = uuid4(), uuid4()
+    for run_id in (outer, inner):
+        first.on_chain_start({}, {}, run_id=run_id)
+        second.on_chain_start({}, {}, run_id=run_id)
+    first.on_chain_end({}, run_id=inner)
+    player = play(box, *handlers)
+    for emission in player.closing():
         player.play(emission)
-    assert player.closing() == []
+    ended = [[n[2]["run_id"] for n in h.notes if n[0] == "on_chain_error"] for h in handlers]
+    assert ended == [[outer], [inner, outer]]
 
 
 def test_messages_keep_their_types() -> None:
     """The comparison above looks at fields; handlers get the very objects."""
     handler, box = Noting(), outbox()
     message = HumanMessage("hi")
-    call(model(VirtualClock()), [message], config_with(recorder_for([handler], box)), "invoke")
-    player = Player([handler])
-    for emission in box.emissions:
-        player.play(emission)
+    call(model(VirtualClock()), [message], config_with(*recorders_for([handler], box)), "invoke")
+    play(box, handler)
     ((found,),) = handler.notes[0][1][1]
     assert isinstance(found, BaseMessage)
     assert found == message

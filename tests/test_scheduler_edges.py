@@ -324,6 +324,16 @@ class TestGates:
         assert s(began(2, "after", after={"x": 1})) == [Adopt(1, "after")]
 
 
+    def test_an_adopted_task_is_past_its_gate(self, run: Any) -> None:
+        s = run(branches().edge("slow", "slow"), {"z": 0})
+        s(began(1, "fast", "slow"))
+        s(ended("fast", "after", x=1))
+        s(GateReached(1, frozenset("y")))
+        s(ended("slow", "slow"))
+        assert s(began(2, "after", "slow", after={"x": 1})) == [Adopt(1, "after")]
+        assert s(ended("slow", y=1)) == []
+
+
 class TestWrongFacts:
     def test_what_relied_on_them_begins_anew(self, run: Any) -> None:
         s = run(branches().node("other").edge("slow", "slow"), {"x": 0})

@@ -38,6 +38,7 @@ from langchain_core.runnables.utils import AddableDict
 from langchain_core.tools import tool
 from langgraph.errors import ParentCommand
 from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import push_message
 from langgraph.prebuilt import InjectedState, ToolNode
 from langgraph.types import Command, Send
 from pydantic import BaseModel, ConfigDict
@@ -1136,6 +1137,18 @@ def test_tool_nodes(name: str) -> None:
     assert Writes().outcome(ToolNode(tools)) == expected
 
 
+def test_a_tool_as_a_node() -> None:
+    @tool
+    def gives_keys(query: str) -> Any:
+        """Gives an update."""
+        return {"a": query}
+
+    assert Writes().outcome(gives_keys) == Outcome(frozenset("a"), frozenset())
+    assert Writes().outcome(hands_over) == Outcome(frozenset(), frozenset(), leaves=True)
+    assert Writes().outcome(commands).goto == {"work"}
+    assert Writes().outcome(unseen).keys is None
+
+
 def test_a_wrapped_tool_node_may_give_anything() -> None:
     node = ToolNode([search], wrap_tool_call=lambda request, execute: execute(request))
     found = Writes().outcome(node)
@@ -1240,9 +1253,31 @@ def test_own_ways_to_channels_are_seen() -> None:
     def calls(state: State, config: Any) -> Any:
         return reads(state, config)
 
+    class Reader:
+        def __call__(self, state: State, config: Any) -> Any:
+            return self.further(state, config)
+
+        def further(self, state: State, config: Any) -> Any:
+            return self.still(state, config)
+
+        def still(self, state: State, config: Any) -> Any:
+            return reads(state, config)
+
     assert Writes().reaches_channels(reads)
     assert Writes().reaches_channels(calls)
+    assert Writes().reaches_channels(Reader())
+    assert Writes().reaches_channels(RunnableLambda(str) | RunnableLambda(calls))
     assert not Writes().reaches_channels(a_display)
+    assert not Writes().reaches_channels(Agent())
+
+
+def test_messages_that_are_pushed_are_writes() -> None:
+    def pushes(state: State) -> Any:
+        push_message(AIMessage("x", id="1"))
+        return {"a": 1}
+
+    assert Writes().writes_by_itself(pushes)
+    assert not Writes().writes_by_itself(a_display)
 
 
 # Functions made by chance --------------------------------------------------------------------

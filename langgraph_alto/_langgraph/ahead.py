@@ -35,7 +35,7 @@ from langgraph_alto._langgraph.identity import (
     real_values,
 )
 from langgraph_alto._langgraph.narrowed import NarrowedState
-from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Outbox, Player, recorder_for
+from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Outbox, Player, recorders_for
 from langgraph_alto._langgraph.streaming import with_steps, writers_begin
 from langgraph_alto.core.events import End
 
@@ -262,9 +262,9 @@ def _guard_config(ahead: AheadTask, task: PregelExecutableTask) -> None:
     manager: Any = task.config.get("callbacks")
     if manager is not None and manager.handlers:
         ahead.player = Player(manager.handlers, provisional=ahead.run.eager)
-        recorder = recorder_for(manager.handlers, ahead.outbox)
-        manager.handlers = [recorder]
-        manager.inheritable_handlers = [recorder]
+        recorders = recorders_for(manager.handlers, ahead.outbox)
+        manager.handlers = list(recorders)
+        manager.inheritable_handlers = list(recorders)
 
 
 def _writer(ahead: AheadTask) -> Callable[[Any], None]:

@@ -7,6 +7,7 @@ only when nothing that may still run can write these channels.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -72,9 +73,11 @@ class ChannelForesight:
                 value = proc.mapper(value)
         except Exception:  # an empty channel, a mapper that refuses: LangGraph will tell
             return None
+        # The body may change what it is given; what it was given is still compared afterwards.
+        given = copy.copy(value) if type(value) is dict else value
         if facts.narrowed and not facts.reads.issuperset(proc.channels):
-            value = NarrowedState(value, facts.reads, is_enough=facts.subgraph is not None)
-        return SendSpec(node, value, Send(node, value))
+            given = NarrowedState(value, facts.reads, is_enough=facts.subgraph is not None)
+        return SendSpec(node, value, Send(node, given))
 
     def state(self, channels: Names, history: History) -> Channels | None:
         """These channels as they will be, or None if one of them can't be foretold."""
@@ -112,12 +115,10 @@ class ChannelForesight:
 
     def same(self, node: str, foretold: object, real: object) -> bool:
         """Whether the real input is the foretold one, in what was foretold of it."""
-        if not isinstance(foretold, NarrowedState):
+        facts = self._spec.nodes[node]
+        if not facts.narrowed or not isinstance(foretold, dict) or not isinstance(real, dict):
             return same_value(foretold, real)
-        known = {key: foretold[key] for key in self._spec.nodes[node].reads if key in foretold}
-        return isinstance(real, dict) and same_value(
-            known, {key: real[key] for key in self._spec.nodes[node].reads if key in real}
-        )
+        return same_value(foretold, {key: real[key] for key in facts.reads if key in real})
 
 
 def holds(foretold: Channels, channels: Channels) -> bool:

@@ -36,7 +36,7 @@ from langgraph_alto.core.effects import NodeFacts
 from langgraph_alto.core.spec import ChannelSpec, GraphSpec, How, Names, NodeSpec, RouterSpec
 from langgraph_alto.options import Options
 from langgraph_alto.source import objects, shapes
-from langgraph_alto.source.runnables import REMOTE, TOOL_NODE
+from langgraph_alto.source.runnables import REMOTE, TOOL, TOOL_NODE
 from langgraph_alto.source.writes import (
     ANY,
     Outcome,
@@ -262,8 +262,8 @@ class _Reader:
             return said & channels, "declared"
         if subgraph is not None:
             return channels & self._entered(name, node.bound, subgraph), "signature"
-        is_tool_node = TOOL_NODE in objects.mro_names(type(node.bound))
-        if is_tool_node or self.writes.reaches_channels(node.bound):
+        is_tool = objects.mro_names(type(node.bound)) & {TOOL, TOOL_NODE}
+        if is_tool or self.writes.reaches_channels(node.bound):
             return channels, "signature"
         if facts.whole_input or facts.unreadable:
             return channels, "source" if facts.whole_input else "signature"
@@ -336,6 +336,8 @@ class _Reader:
         how: How = "source" if subgraph is None else "signature"
         if keys == {ROOT}:
             found, how = keys, "signature"
+        elif self.writes.writes_by_itself(node.bound):
+            found, how = None, "unknown"
         elif found is None:
             found, how = signature.keys, "unknown" if signature.keys is None else "signature"
         return None if found is None else found & keys, how, outcome
@@ -363,4 +365,7 @@ def _best(source: Outcome, signature: Outcome, ends: Names | None) -> Outcome:
     goto = source.goto
     if goto is None:
         goto = signature.goto if ends is None else ends
-    return Outcome(source.keys, goto, source.sends and signature.sends, source.leaves)
+    # `Command[Literal["work"]]` names what is sent to, too: only an annotation without a Command
+    # rules `Send`s out, and only where the source can't be read.
+    excluded = source.goto is None and signature.goto == NONE and not signature.sends
+    return Outcome(source.keys, goto, source.sends and not excluded, source.leaves)

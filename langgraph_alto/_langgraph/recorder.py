@@ -3,18 +3,30 @@
 Callbacks, custom chunks and the chunks of subgraphs go into an *outbox* with the age that the
 body had. They are handed to the real handlers when the task is adopted and it is their turn
 (`core.order`); what is never adopted is never seen.
+
+The handlers themselves are replaced by *recorders*. LangChain and LangGraph ask a handler for its
+class, and go other ways for some: a model streams, a tracer is added once, a nested graph's own
+stream takes its caller's handler away, `push_message` looks for the handlers of messages. So such
+a handler has a recorder of its own, of the same class; all others share one.
 """
 
 from __future__ import annotations
 
+import contextvars
 import copy
+import types
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, StdOutCallbackHandler
+from langchain_core.messages import BaseMessage
+from langchain_core.tracers import BaseTracer, ConsoleCallbackHandler
+from langgraph.callbacks import GraphCallbackHandler
 from langgraph.errors import ParentCommand
 
 from langgraph_alto._langgraph import names
@@ -41,23 +53,31 @@ EVENTS: dict[str, str | None] = {
     "on_text": None,
     "on_retry": "ignore_retry",
     "on_custom_event": "ignore_custom_event",
+    "on_interrupt": None,
+    "on_resume": None,
 }
-"""LangChain's callback events, with the handler attribute that switches each off."""
+"""The callback events of LangChain and LangGraph, with the attribute that switches each off."""
 
 CUSTOM = "custom"
 STREAM = "stream"
 TAP = "tap"
+MESSAGE = "message"
+TOOL_OUTPUT = "tool output"
 _END = object()
+
+Known = Callable[[dict[str, Any]], dict[str, Any]]
+"""Replaces what is not known yet in metadata."""
 
 
 @dataclass(slots=True)
 class Emission:
-    """One thing that a body emitted at the age of `offset` seconds."""
+    """One thing that a body emitted at the age of `offset` seconds, and who noted it."""
 
     offset: float
     kind: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    recorder: Recorder | None = None
 
 
 class Outbox:
@@ -71,9 +91,18 @@ class Outbox:
         self._age = age
         self._appended = appended
 
-    def put(self, kind: str, *args: Any, **kwargs: Any) -> None:
+    def put(self, kind: str, /, *args: Any, **kwargs: Any) -> None:
+        self._append(kind, args, kwargs, None)
+
+    def put_by(self, recorder: Recorder, kind: str, /, *args: Any, **kwargs: Any) -> None:
+        """The same for what only the handlers that `recorder` stands in for may see."""
+        self._append(kind, args, kwargs, recorder)
+
+    def _append(
+        self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder | None
+    ) -> None:
         if not self.is_cut:
-            self.emissions.append(Emission(self._age(), kind, args, kwargs))
+            self.emissions.append(Emission(self._age(), kind, args, kwargs, recorder))
             self._appended()
 
     def cut(self) -> None:
@@ -82,13 +111,17 @@ class Outbox:
         self.emissions.clear()
 
 
+# Recorders ---------------------------------------------------------------------------------
+
+
 class Recorder(BaseCallbackHandler):
-    """Stands in for the real handlers while a body runs ahead, and writes down what they miss."""
+    """Stands in for real handlers while a body runs ahead, and writes down what they miss."""
 
     run_inline = True
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, handlers: Sequence[Any]) -> None:
         self.outbox = outbox
+        self.stands_for = list(handlers)
 
 
 def _as_it_is_now(value: Any) -> Any:
@@ -99,8 +132,8 @@ def _as_it_is_now(value: Any) -> Any:
 
 
 def _record_method(event: str) -> Callable[..., None]:
-    def record(self: Recorder, *args: Any, **kwargs: Any) -> None:
-        self.outbox.put(event, *map(_as_it_is_now, args), **kwargs)
+    def record(self: Recorder, /, *args: Any, **kwargs: Any) -> None:
+        self.outbox.put_by(self, event, *map(_as_it_is_now, args), **kwargs)
 
     record.__name__ = event
     return record
@@ -110,59 +143,178 @@ for _event in EVENTS:
     setattr(Recorder, _event, _record_method(_event))
 
 
-class _Tapping:
-    """Notes the chunks of streamed runs for handlers that tap them (`astream_events`)."""
+class _Own(Recorder):
+    """A recorder for one handler, of whose class it is too."""
 
-    outbox: Outbox
+    def __getattr__(self, name: str) -> Any:
+        # What is asked of such a handler besides its class: `subgraphs`, a tracer's runs.
+        if name.startswith("__") or name == "stands_for":
+            raise AttributeError(name)
+        return getattr(self.stands_for[0], name)
+
+
+class _Tapping(_Own):
+    """Notes the chunks of streamed runs for a handler that taps them (`astream_events`)."""
 
     async def tap_output_aiter(
         self, run_id: UUID, output: AsyncIterator[Any]
     ) -> AsyncIterator[Any]:
         async for chunk in output:
-            self.outbox.put(TAP, run_id, chunk)
+            self.outbox.put_by(self, TAP, run_id, chunk)
             yield chunk
-        self.outbox.put(TAP, run_id, _END)
+        self.outbox.put_by(self, TAP, run_id, _END)
 
     def tap_output_iter(self, run_id: UUID, output: Iterator[Any]) -> Iterator[Any]:
         for chunk in output:
-            self.outbox.put(TAP, run_id, chunk)
+            self.outbox.put_by(self, TAP, run_id, chunk)
             yield chunk
-        self.outbox.put(TAP, run_id, _END)
+        self.outbox.put_by(self, TAP, run_id, _END)
 
 
-# A handler's class decides how a model runs inside the node (streamed or not, and by which
-# protocol), so there is a recorder of each kind.
-class StreamingRecorder(_Tapping, Recorder, names.StreamingCallbackHandler[Any]):
-    """A recorder for handlers that make models stream."""
+class _Messages(_Own):
+    """For LangGraph's handlers of the stream mode "messages"."""
+
+    def _emit(self, meta: tuple[Any, Any], message: BaseMessage, *, dedupe: bool = False) -> None:
+        """`push_message` calls this."""
+        # A copy: a body that lets one message grow pushes it as it is each time.
+        namespace, metadata = meta
+        self.outbox.put_by(self, MESSAGE, namespace, metadata, copy.copy(message), dedupe)
 
 
-class V2StreamingRecorder(_Tapping, Recorder, names.V2StreamingCallbackHandler):
-    """A recorder for handlers of the content-block protocol."""
+class _ToolCalls(_Own):
+    """For LangGraph's handler of the stream mode "tools"."""
+
+    def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+        super().on_tool_start(*args, **kwargs)
+        outer = names.tool_call_writer.get()
+        names.tool_call_writer.set(_ToolOutput(self, kwargs["run_id"], outer))
+
+    def on_tool_end(self, *args: Any, **kwargs: Any) -> None:
+        self._tool_is_over(kwargs["run_id"])
+        super().on_tool_end(*args, **kwargs)
+
+    def on_tool_error(self, *args: Any, **kwargs: Any) -> None:
+        self._tool_is_over(kwargs["run_id"])
+        super().on_tool_error(*args, **kwargs)
+
+    def _tool_is_over(self, run_id: UUID) -> None:
+        writer = names.tool_call_writer.get()
+        if isinstance(writer, _ToolOutput) and (writer.recorder, writer.run_id) == (self, run_id):
+            names.tool_call_writer.set(writer.outer)
 
 
-class BothStreamingRecorder(
-    _Tapping, Recorder, names.StreamingCallbackHandler[Any], names.V2StreamingCallbackHandler
-):
-    """A recorder for both kinds at once."""
+class _ToolOutput:
+    """Notes what a tool writes while it runs (`ToolRuntime.emit_output_delta`).
+
+    `outer` is the writer that was there before: LangGraph's handler leaves it in its place for
+    a tool that it does not stream.
+    """
+
+    def __init__(
+        self, recorder: Recorder, run_id: UUID, outer: Callable[[Any], None] | None
+    ) -> None:
+        self.recorder = recorder
+        self.run_id = run_id
+        self.outer = outer
+
+    def __call__(self, delta: Any) -> None:
+        self.recorder.outbox.put_by(self.recorder, TOOL_OUTPUT, self, delta)
+
+
+class _Tracer(_Own):
+    """For tracers. LangChain adds one of a class wherever it finds none; LangGraph shows tracers
+    the shortened input and output of a node with a trace policy."""
+
+    def _persist_run(self, run: Any) -> None:
+        """A tracer must have it; it is the real one that persists."""
+
+
+_MORE_METHODS: dict[type, type[Recorder]] = {
+    names.StreamMessagesHandler: _Messages,
+    names.StreamToolCallHandler: _ToolCalls,
+    BaseTracer: _Tracer,
+}
+"""What recorders of these classes have besides the events."""
+
+_ASKED_FOR: tuple[type, ...] = (
+    names.StreamMessagesHandlerV2,
+    names.StreamMessagesHandler,
+    names.StreamToolCallHandler,
+    GraphCallbackHandler,
+    ConsoleCallbackHandler,
+    BaseTracer,
+    StdOutCallbackHandler,
+    names.StreamingCallbackHandler,
+    names.V2StreamingCallbackHandler,
+)
+"""Classes for which LangChain and LangGraph ask a handler.
+
+Not among them: LangSmith's tracer, with which nothing runs ahead (`policy.why_off`).
+"""
+
+
+def _recorder_class(handler: BaseCallbackHandler) -> type[Recorder]:
+    """The class of the recorder for a handler: `Recorder` if it can share one with others."""
+    hooked = [hook[2] for hook in names.configure_hooks if hook[2] is not None]
+    asked = dict.fromkeys((*_ASKED_FOR, *hooked))
+    kinds = tuple(kind for kind in asked if kind in type(handler).__mro__)
+    # LangChain asks for the two methods, LangGraph for the class. LangGraph's own handlers hand
+    # the chunks on as they are.
+    taps = isinstance(handler, names.StreamingCallbackHandler) and not isinstance(
+        handler, names.StreamMessagesHandler | names.StreamToolCallHandler
+    )
+    return _class_of(kinds, taps)
+
+
+@lru_cache(maxsize=256)
+def _class_of(kinds: tuple[type, ...], taps: bool) -> type[Recorder]:
+    if not kinds and not taps:
+        return Recorder
+    more = [own for kind, own in _MORE_METHODS.items() if kind in kinds]
+    if taps:
+        more.append(_Tapping)
+    newest = [k for k in kinds if not any(k in other.__mro__[1:] for other in kinds)]
+    made: type[Recorder] = types.new_class("Recorder", (*(more or [_Own]), *newest))
+    return made
 
 
 def recorder_for(handlers: Sequence[BaseCallbackHandler], outbox: Outbox) -> Recorder:
-    """The recorder that makes models behave as with these handlers."""
-    # As LangChain asks it: a handler that only has the methods streams as well.
-    streaming = any(isinstance(h, names.StreamingCallbackHandler) for h in handlers)
-    v2 = any(isinstance(h, names.V2StreamingCallbackHandler) for h in handlers)
-    kind = {
-        (False, False): Recorder,
-        (True, False): StreamingRecorder,
-        (False, True): V2StreamingRecorder,
-        (True, True): BothStreamingRecorder,
-    }[streaming, v2]
-    recorder: Recorder = kind(outbox)
-    return recorder
+    """One recorder for handlers of one kind."""
+    kind = _recorder_class(handlers[0]) if handlers else Recorder
+    return kind(outbox, handlers)
+
+
+def recorders_for(handlers: Sequence[BaseCallbackHandler], outbox: Outbox) -> list[Recorder]:
+    """The recorders with which everything goes as with these handlers, in their order.
+
+    Example:
+        >>> outbox = Outbox(lambda: 0.0, lambda: None)
+        >>> recorders = recorders_for([BaseCallbackHandler(), BaseCallbackHandler()], outbox)
+        >>> len(recorders)  # nobody asks these for their class
+        1
+    """
+    made: list[Recorder] = []
+    for kind, group in groupby(handlers, key=_recorder_class):
+        together = list(group)
+        shared = [together] if kind is Recorder else [[handler] for handler in together]
+        made += [recorder_for(some, outbox) for some in shared]
+    return made
+
+
+# Playing -----------------------------------------------------------------------------------
 
 
 class DiscardedError(Exception):
     """Ends the callbacks of a body whose work was thrown away (only with `emit="eager"`)."""
+
+
+@dataclass(slots=True)
+class _OpenRun:
+    """A run that has begun and not ended, for those who noted its beginning."""
+
+    kind: str
+    about: dict[str, Any]
+    told: list[Recorder | None]
 
 
 class Player:
@@ -175,30 +327,83 @@ class Player:
         self, handlers: Sequence[BaseCallbackHandler], *, provisional: bool = False
     ) -> None:
         self.handlers = list(handlers)
-        self._provisional = provisional
-        self._open: dict[UUID, tuple[str, dict[str, Any]]] = {}
-        self._tappers: list[Any] = [
-            h for h in handlers if hasattr(h, "tap_output_iter") and not isinstance(h, Recorder)
-        ]
-        self._taps: dict[UUID, list[tuple[deque[Any], Any]]] = {}
+        self._known: Known = provisional_metadata if provisional else plain_metadata
+        self._open: dict[UUID, _OpenRun] = {}
+        self._taps: dict[tuple[Recorder, UUID], tuple[deque[Any], Any]] = {}
+        self._tool_writers: dict[tuple[Recorder, UUID], Callable[[Any], None]] = {}
 
     def play(self, emission: Emission) -> None:
+        if self._play_at_once(emission):
+            return
         if emission.kind == TAP:
-            self._play_tap(*emission.args)
+            next(self._tap(emission, "tap_output_iter", _drain), None)
             return
         args, kwargs = self._visible(emission)
         names.handle_event(
-            self._listening(emission.kind), emission.kind, EVENTS[emission.kind], *args, **kwargs
+            self._listening(emission), emission.kind, EVENTS[emission.kind], *args, **kwargs
         )
 
     async def aplay(self, emission: Emission) -> None:
+        if self._play_at_once(emission):
+            return
         if emission.kind == TAP:
-            await self._aplay_tap(*emission.args)
+            await anext(self._tap(emission, "tap_output_aiter", _adrain), None)
             return
         args, kwargs = self._visible(emission)
         await names.ahandle_event(
-            self._listening(emission.kind), emission.kind, EVENTS[emission.kind], *args, **kwargs
+            self._listening(emission), emission.kind, EVENTS[emission.kind], *args, **kwargs
         )
+
+    def _play_at_once(self, emission: Emission) -> bool:
+        """Play what LangGraph's stream handlers are told, which never takes time."""
+        recorder, kind = emission.recorder, emission.kind
+        if kind == MESSAGE and recorder is not None:
+            namespace, metadata, message, dedupe = emission.args
+            for handler in recorder.stands_for:
+                handler._emit((namespace, self._known(metadata)), message, dedupe=dedupe)
+        elif kind == TOOL_OUTPUT:
+            self._write_tool_output(*emission.args)
+        elif isinstance(recorder, _ToolCalls) and kind.startswith("on_tool_"):
+            self._play_tool_call(recorder, emission)
+        else:
+            return False
+        return True
+
+    def _play_tool_call(self, recorder: _ToolCalls, emission: Emission) -> None:
+        args, kwargs = self._visible(emission)
+        # The handler leaves a writer in a context variable, for the tool: in a context that is
+        # thrown away, since the tool does not run here.
+        context = contextvars.copy_context()
+        context.run(names.tool_call_writer.set, None)
+        handlers, kind = self._listening(emission), emission.kind
+        context.run(names.handle_event, handlers, kind, EVENTS[kind], *args, **kwargs)
+        writer = context[names.tool_call_writer]
+        if writer is not None:
+            self._tool_writers[recorder, kwargs["run_id"]] = writer
+
+    def _write_tool_output(self, noted: _ToolOutput, delta: Any) -> None:
+        writer: Callable[[Any], None] | None = noted
+        while isinstance(writer, _ToolOutput) and writer.recorder.outbox is noted.recorder.outbox:
+            # Where the real handler left none, the one before it counts.
+            writer = self._tool_writers.get((writer.recorder, writer.run_id), writer.outer)
+        if writer is not None:
+            writer(delta)
+
+    def _tap(self, emission: Emission, method: str, drain: Callable[[deque[Any]], Any]) -> Any:
+        """The handler's tap of a run's chunks, with one more chunk waiting in it."""
+        recorder = emission.recorder
+        assert recorder is not None
+        run_id, chunk = emission.args
+        key = (recorder, run_id)
+        if key not in self._taps:
+            (handler,) = recorder.stands_for
+            queue: deque[Any] = deque()
+            self._taps[key] = (queue, getattr(handler, method)(run_id, drain(queue)))
+        queue, tap = self._taps[key]
+        queue.append(chunk)
+        if chunk is _END:
+            del self._taps[key]
+        return tap
 
     def _visible(self, emission: Emission) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = emission.kwargs
@@ -208,53 +413,35 @@ class Player:
             about: dict[str, Any] = {
                 key: kwargs[key] for key in ("parent_run_id", "tags") if key in kwargs
             }
-            self._open[run_id] = ("llm" if kind == "chat" else kind, about)
-        elif moment in ("end", "error"):
-            self._open.pop(run_id, None)  # type: ignore[arg-type]
+            begun = _OpenRun("llm" if kind == "chat" else kind, about, [])
+            self._open.setdefault(run_id, begun).told.append(emission.recorder)
+        elif run_id in self._open and moment in ("end", "error"):
+            told = self._open[run_id].told
+            if emission.recorder in told:
+                told.remove(emission.recorder)
+            if not told:
+                del self._open[run_id]
         metadata = kwargs.get("metadata")
         if isinstance(metadata, dict):
-            known = provisional_metadata if self._provisional else plain_metadata
-            kwargs = {**kwargs, "metadata": known(metadata)}
+            kwargs = {**kwargs, "metadata": self._known(metadata)}
         return emission.args, kwargs
 
     def closing(self) -> list[Emission]:
         """What tells the handlers that everything that began and did not end was discarded."""
         events = []
-        for run_id, (kind, about) in reversed(self._open.items()):
+        for run_id, run in reversed(self._open.items()):
             error = DiscardedError("started ahead of its step, then discarded")
-            events.append(Emission(0.0, f"on_{kind}_error", (error,), {"run_id": run_id, **about}))
+            kwargs = {"run_id": run_id, **run.about}
+            kind = f"on_{run.kind}_error"
+            events += [Emission(0.0, kind, (error,), kwargs, recorder) for recorder in run.told]
         self._open.clear()
         return events
 
-    def _listening(self, event: str) -> list[BaseCallbackHandler]:
+    def _listening(self, emission: Emission) -> list[Any]:
+        recorder = emission.recorder
+        told = self.handlers if recorder is None else recorder.stands_for
         # `on_stream_event` is not part of every handler, unlike the others.
-        return [h for h in self.handlers if hasattr(h, event)]
-
-    def _play_tap(self, run_id: UUID, chunk: Any) -> None:
-        if run_id not in self._taps:
-            queues: list[deque[Any]] = [deque() for _ in self._tappers]
-            self._taps[run_id] = [
-                (queue, h.tap_output_iter(run_id, _drain(queue)))
-                for queue, h in zip(queues, self._tappers, strict=True)
-            ]
-        for queue, tap in self._taps[run_id]:
-            queue.append(chunk)
-            next(tap, None)
-        if chunk is _END:
-            self._taps.pop(run_id, None)
-
-    async def _aplay_tap(self, run_id: UUID, chunk: Any) -> None:
-        if run_id not in self._taps:
-            queues: list[deque[Any]] = [deque() for _ in self._tappers]
-            self._taps[run_id] = [
-                (queue, h.tap_output_aiter(run_id, _adrain(queue)))
-                for queue, h in zip(queues, self._tappers, strict=True)
-            ]
-        for queue, tap in self._taps[run_id]:
-            queue.append(chunk)
-            await anext(tap, None)
-        if chunk is _END:
-            self._taps.pop(run_id, None)
+        return [h for h in told if hasattr(h, emission.kind)]
 
 
 def _drain(queue: deque[Any]) -> Iterator[Any]:

@@ -185,18 +185,19 @@ def router_spec(writer: Any, facts: NodeFacts, writes: Writes, managed: Names) -
     channels = frozenset([select] if isinstance(select, str) else select) - managed
     told_by_keys = not (facts.whole_input or facts.unreadable or isinstance(select, str))
     narrowed = told_by_keys and keywords.get("mapper") is None
-    ends, sends = _ends_of(branch, writes)
+    ends, targets, sends = _ends_of(branch, writes)
     return RouterSpec(
         name=getattr(branch.path, "name", None) or "condition",
         reads=facts.input_keys & channels if narrowed else channels,
         channels=channels,
         ends=ends,
         sends=sends,
+        targets=targets,
         waits=_waits(branch.path, facts),
     )
 
 
-def _ends_of(branch: Any, writes: Writes) -> tuple[Names | None, bool]:
+def _ends_of(branch: Any, writes: Writes) -> tuple[Names | None, Names | None, bool]:
     """Where a router may lead (None: anywhere), and whether it may give `Send`s."""
     found: RouterEnds = writes.router(branch.path)
     if found.ends is None and found.targets is None:
@@ -206,10 +207,10 @@ def _ends_of(branch: Any, writes: Writes) -> tuple[Names | None, bool]:
     if branch.ends:
         # Names go through the map; a Send goes where it says, of which the map is told, too.
         mapped = frozenset(map(str, branch.ends.values())) - {END}
-        return mapped | (found.targets or NONE), found.sends
+        return mapped | (found.targets or NONE), found.targets, found.sends
     if found.ends is None or found.targets is None:
-        return None, found.sends
-    return (found.ends - {END}) | found.targets, found.sends
+        return None, found.targets, found.sends
+    return (found.ends - {END}) | found.targets, found.targets, found.sends
 
 
 def _waits(path: Any, facts: NodeFacts) -> str | None:

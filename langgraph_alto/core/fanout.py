@@ -135,6 +135,9 @@ class GraphEdges:
     def _sent_to(self, source: _Source) -> set[str]:
         """Which ends get `Send`s; the others are named, and become edges."""
         ends = set(source.ends or ()) & set(self._spec.nodes)
+        if source.router is not None and source.router.targets is not None:
+            self.after[source.node.name] |= ends - source.router.targets
+            return ends & source.router.targets
         behind = {end: self.reachable([end]) for end in ends}
         named = {
             end

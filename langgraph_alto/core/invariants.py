@@ -207,8 +207,8 @@ def an_edge_starts_only_what_is_settled(
 def gates_belong_to_running_bodies(s: Scheduler, _: Sequence[Command]) -> Iterator[Problem]:
     for key in s._gated:
         ahead = s.aheads.get(key)
-        if ahead is None or ahead.state not in (State.RUNNING, State.ADOPTED):
-            yield f"task {key} waits at a gate and does not run", ahead
+        if ahead is None or ahead.state is not State.RUNNING:
+            yield f"task {key} waits at a gate and does not run ahead", ahead
 
 
 def the_outlook_counts_unfinished_tasks(s: Scheduler, _: Sequence[Command]) -> Iterator[Problem]:

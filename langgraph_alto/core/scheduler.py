@@ -453,6 +453,7 @@ class Scheduler:
             real = self._real[task.key]
             real.adopted = ahead.key
             self._real_of[ahead.key] = task.key
+            self._gated.pop(ahead.key, None)  # its router reads the real state from now on
             if ahead.writes is not None:
                 self._finished(real, ahead.writes)
             self.statistics.adopted += 1

@@ -66,6 +66,7 @@ class RouterSpec:
         channels: Keys of the schema that it is given.
         ends: Nodes to which it may lead; None: any.
         sends: It may give `Send`s.
+        targets: Nodes to which its `Send`s go; None: any of its ends.
         waits: Why it is never evaluated on partial state (it takes config, runtime or store,
             awaits, reaches a model, a client or I/O); None if it may be.
     """
@@ -75,6 +76,7 @@ class RouterSpec:
     channels: Names = frozenset()
     ends: Names | None = None
     sends: bool = True
+    targets: Names | None = None
     waits: str | None = None
 
 

@@ -68,7 +68,7 @@ PLAIN_METHODS: set[str] = {
     "isoformat strftime timestamp date time weekday total_seconds astimezone model_dump "
     "model_dump_json model_copy dict json pretty_repr pretty_print get_type_hints group "
     "groups groupdict start end span done result exception cancelled add_done_callback text "
-    "content_blocks tolist item mean sum keys reset "
+    "content_blocks tolist item mean sum keys reset _replace _asdict "
 )
 """Methods of plain values: calling one on a value of unknown type reaches nothing outside."""
 
@@ -76,7 +76,12 @@ OUTWARD_VERBS: set[str] = _words(
     "send post put patch create update upsert delete insert publish charge pay refund "
     "transfer notify email upload write save store submit enqueue dispatch emit trigger "
     "execute executemany executescript commit rollback remove drop cancel book order deploy "
-    "push commit append mkdir unlink rename move copyfile register subscribe unsubscribe set "
+    "push commit append mkdir rmdir touch chmod unlink rename replace move copyfile register "
+    "subscribe unsubscribe set increment decrement produce schedule delay flush savefig "
+    "writerow writerows writeheader "
+    # What key-value stores call it.
+    "incr incrby decr decrby hset hincrby lpush rpush lpop rpop sadd srem zadd zrem xadd setex "
+    "setnx mset expire "
     "add kill terminate purchase reserve invite approve reject close_ticket comment reply "
     "tweet dump_to "
 )
@@ -274,7 +279,8 @@ _fill(
     "os pathlib io glob tempfile linecache shutil.disk_usage shutil.which sqlite3 dbm shelve "
     "socket select ssl ftplib poplib imaplib telnetlib urllib.request http.client xmlrpc "
     "builtins.input builtins.open getpass platform pkgutil importlib zipfile tarfile pickle.load "
-    "json.load csv.reader fileinput mmap stat "
+    "json.load csv.reader codecs.open numpy.load numpy.loadtxt numpy.genfromtxt numpy.fromfile "
+    "numpy.memmap fileinput mmap stat "
     "langchain_core.vectorstores langgraph.pregel.remote langgraph_sdk",
 )
 _fill(
@@ -287,6 +293,9 @@ _fill(
     "pathlib.Path.write_text pathlib.Path.write_bytes pathlib.Path.mkdir pathlib.Path.touch "
     "pathlib.Path.unlink pathlib.Path.rename pathlib.Path.replace pathlib.Path.rmdir "
     "pathlib.Path.chmod pathlib.Path.symlink_to pathlib.Path.hardlink_to "
+    "json.dump csv.writer.writerow csv.writer.writerows csv.DictWriter.writerow "
+    "csv.DictWriter.writerows csv.DictWriter.writeheader numpy.save numpy.savez "
+    "numpy.savez_compressed numpy.savetxt numpy.ndarray.tofile "
     "socket.socket.send socket.socket.sendall socket.socket.sendto socket.socket.bind "
     "asyncio.create_subprocess_exec asyncio.create_subprocess_shell "
     "tempfile.mkstemp tempfile.mkdtemp tempfile.NamedTemporaryFile tempfile.TemporaryDirectory "
@@ -297,7 +306,8 @@ _fill(
 )
 _fill(
     "mutator",
-    "random.shuffle heapq.heappush heapq.heappop heapq.heapify heapq.heapreplace heapq.heappushpop "
+    "random.shuffle random.Random.shuffle random.SystemRandom.shuffle "
+    "heapq.heappush heapq.heappop heapq.heapify heapq.heapreplace heapq.heappushpop "
     "bisect.insort bisect.insort_left bisect.insort_right operator.setitem operator.delitem "
     "operator.iadd operator.ior operator.iand operator.isub operator.ixor operator.imul "
     "operator.iconcat builtins.setattr builtins.delattr builtins.next builtins.anext numpy.put "

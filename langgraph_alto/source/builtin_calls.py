@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import foreign, protocols
+from langgraph_alto.source import foreign, implicit, protocols, unread
 from langgraph_alto.source.values import NOTHING, Arguments, Fresh, Real, Value
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def _getattr(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
         frame.scanner.look(owner, frame, node)
         found = protocols.element(frame, owner, node) | owner
         frame.scanner.unproven(frame.place(node))
-        return found.union(*arguments.args[2:])
+        methods = (implicit.any_method(frame, atom) for atom in owner)
+        return found.union(*arguments.args[2:], *methods)
     found = NOTHING
     for atom in owner:
         found |= protocols.attribute_of(frame, atom, name, node)
@@ -103,10 +104,32 @@ def _unreadable(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
     return NOTHING
 
 
+def _executed(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
+    """`exec` and `eval`: the text reaches the names that it is given, else all of the module."""
+    _unreadable(frame, arguments, node)
+    foreign.hand_to_unread(frame, arguments, node)
+    if len(arguments.args) < 2:
+        names = Arguments(list(frame.env.values()), {})
+        foreign.look_at_arguments(frame, names, node)
+        foreign.hand_to_unread(frame, names, node)
+        unread.text(frame.scanner, frame.namespace, frame.cells, frame.place(node))
+    return NOTHING
+
+
 def _print(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
     foreign.look_at_arguments(frame, arguments, node)
+    if "file" in arguments.kwargs and not _is_standard(node):
+        frame.scanner.outward(frame.place(node))
     frame.scanner.unproven(Place("prints", frame.where(node)))
     return NOTHING
+
+
+def _is_standard(node: ast.AST) -> bool:
+    """Whether a `print` goes to `sys.stderr` or `sys.stdout`."""
+    files = (
+        [k.value for k in node.keywords if k.arg == "file"] if isinstance(node, ast.Call) else []
+    )
+    return all(ast.unparse(file).endswith(("stderr", "stdout")) for file in files)
 
 
 def _open(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
@@ -127,6 +150,7 @@ def _vars(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
 def _globals(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
     # Names that are made up when the code runs can't be told apart.
     frame.scanner.unreadable(frame.place(node))
+    unread.text(frame.scanner, frame.namespace, {}, frame.place(node))
     return NOTHING
 
 
@@ -162,8 +186,8 @@ _HANDLERS: dict[str, Handler] = {
     "hasattr": _hasattr,
     "setattr": _setattr,
     "delattr": _setattr,
-    "exec": _unreadable,
-    "eval": _unreadable,
+    "exec": _executed,
+    "eval": _executed,
     "compile": _unreadable,
     "__import__": _unreadable,
     "print": _print,

@@ -5,11 +5,22 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import sys
+import weakref
 from collections.abc import Iterator
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from langgraph_alto.source import builtin_calls, construct, foreign, methods, objects, protocols
+from langgraph_alto.source import (
+    builtin_calls,
+    construct,
+    foreign,
+    getters,
+    local_classes,
+    methods,
+    objects,
+    protocols,
+)
 from langgraph_alto.source.values import (
     CONFIG,
     NOTHING,
@@ -21,6 +32,7 @@ from langgraph_alto.source.values import (
     Foreign,
     Fresh,
     Function,
+    Getter,
     LocalClass,
     Method,
     Part,
@@ -133,11 +145,10 @@ def call_atom(  # noqa: PLR0911 - one per kind
                 arguments.keywords,
             )
             return call(frame, atom.function, merged, node)
+        case Getter():
+            return getters.call(frame, atom, arguments, node)
         case LocalClass():
-            made = Fresh(frame.block, cls=atom)
-            if (init := atom.methods.get("__init__")) is not None:
-                frame.scanner.run_bound(Bound(made, init, atom), arguments, frame, node)
-            return frozenset({made})
+            return local_classes.make(frame, atom, arguments, node)
         case Foreign():
             return foreign.call(frame, atom.module, atom.name, arguments, node)
         case Fresh():
@@ -219,6 +230,10 @@ def _call_real(  # noqa: PLR0911, PLR0912 - one per kind
         for owner_atom in arguments.first():
             found |= methods.call_method(frame, owner_atom, obj.__name__, rest, node)
         return found
+    if isinstance(obj, getters.CLASSES):
+        return getters.call(frame, getters.of(obj), arguments, node)
+    if isinstance(obj, weakref.ReferenceType):
+        return frozenset({Real(obj())})
     if frame.scanner.is_task(obj):
         frame.scanner.identity(frame.place(node, f"@task {getattr(obj, '__name__', '')}"))
         return call_atom(frame, Real(obj.func), arguments, node)
@@ -227,6 +242,10 @@ def _call_real(  # noqa: PLR0911, PLR0912 - one per kind
     wrapped = objects.instance_dict(obj).get("__wrapped__")
     if callable(wrapped):
         return call_atom(frame, Real(wrapped), arguments, node)
+    if not callable(obj) and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        # A proxy gave the object itself for one of its methods.
+        method = protocols.attribute_of(frame, atom, node.func.attr, node)
+        return call(frame, method - {atom}, arguments, node)
     return methods.call_method(frame, atom, "__call__", arguments, node)
 
 
@@ -250,7 +269,7 @@ def _partial(obj: functools.partial[Any]) -> Partial:
     )
 
 
-def call_function(
+def call_function(  # noqa: PLR0911 - one per kind
     frame: Frame, function: FunctionType, arguments: Arguments, node: ast.AST
 ) -> Value:
     """Call a plain function object."""
@@ -267,6 +286,8 @@ def call_function(
         return NOTHING
     if name in _AMBIENT:
         return frozenset({_AMBIENT[name]})
+    if name == "importlib.import_module":
+        return _imported(frame, node)
     if inner := list(_own_inside(frame, function)):
         # A decorator of an installed package: what it wraps is what matters.
         found: Value = NOTHING
@@ -279,8 +300,23 @@ def call_function(
     )
 
 
+def _imported(frame: Frame, node: ast.AST) -> Value:
+    """A module by its name, where that is written down and the module is there."""
+    name = frame.key(node.args[0]) if isinstance(node, ast.Call) and node.args else None
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is None:
+        frame.scanner.unreadable(frame.place(node))
+        return NOTHING
+    return frozenset({Real(module)})
+
+
 def _own_inside(frame: Frame, function: FunctionType) -> Iterator[Any]:
     """The app's own callables that a function of an installed package carries."""
+    registry = getattr(function, "registry", None)
+    if callable(getattr(function, "dispatch", None)) and registry is not None:
+        # `singledispatch`: which one is called depends on the argument.
+        yield from (own for own in registry.values() if frame.scanner.is_callable(Real(own)))
+        return
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None and frame.scanner.is_callable(Real(wrapped)):
         yield wrapped

@@ -6,12 +6,14 @@ import ast
 import collections
 import dataclasses
 import functools
+import typing
+import weakref
 from enum import Enum
 from types import FunctionType
 from typing import TYPE_CHECKING
 
 from langgraph_alto.core import tables
-from langgraph_alto.source import builtin_calls, calls, foreign, objects, protocols
+from langgraph_alto.source import builtin_calls, calls, foreign, getters, objects, protocols
 from langgraph_alto.source.values import (
     NOTHING,
     Arguments,
@@ -58,6 +60,16 @@ def construct(  # noqa: PLR0911 - one per kind
     if cls is functools.partial:
         rest = tuple(arguments.args[1:])
         return frozenset({Partial(arguments.first(), rest, arguments.kwargs)})
+    if cls in getters.CLASSES:
+        foreign.look_at_arguments(frame, arguments, node)
+        return frozenset({getters.made(cls, node)})
+    if cls is collections.ChainMap:
+        # What is stored in it goes into the first of the dicts.
+        return NOTHING.union(*arguments.all()) | _copy(frame, cls, arguments, node)
+    if issubclass(cls, weakref.ReferenceType):
+        return frozenset(
+            {Partial(frozenset({Real(typing.cast)}), (NOTHING, arguments.first()), {})}
+        )
     if cls in _COPIES:
         return _copy(frame, cls, arguments, node)
     if issubclass(cls, Enum):
@@ -65,7 +77,10 @@ def construct(  # noqa: PLR0911 - one per kind
         return NOTHING
     if scanner.is_own_class(cls):
         return _own(frame, cls, arguments, node)
-    if issubclass(cls, BaseException) or cls.__module__ == "builtins":
+    if issubclass(cls, BaseException):
+        foreign.look_at_arguments(frame, arguments, node)
+        return frame.fresh(NOTHING.union(*arguments.all()))
+    if cls.__module__ == "builtins":
         foreign.look_at_arguments(frame, arguments, node)
         return NOTHING
     return _installed(frame, cls, arguments, node)

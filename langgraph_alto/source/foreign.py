@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import random
 import sys
 from types import FunctionType
@@ -36,8 +37,8 @@ _GIVES_ITS_ARGUMENTS = (
 )  # fmt: skip
 _GIVES_ELEMENTS = (
     "itertools", "collections", "copy.copy", "functools.reduce", "operator.itemgetter",
-    "langchain_core.messages", "langgraph.graph.message", "random.choice", "random.sample",
-    "heapq", "asyncio", "concurrent", "anyio",
+    "dataclasses.replace", "copy.replace", "langchain_core.messages", "langgraph.graph.message",
+    "random.choice", "random.sample", "heapq", "asyncio", "concurrent", "anyio",
 )  # fmt: skip
 
 
@@ -120,7 +121,8 @@ def _by_arguments(
 _OUTSIDE_BY_NAME = frozenset({
     "write", "writelines", "writestr", "commit", "rollback", "send", "sendall", "create_table",
     "add_documents", "aadd_documents", "add_texts", "aadd_texts", "delete", "adelete", "upsert",
-    "mkdir", "unlink", "truncate", "store", "append", "quit", "extract", "extractall",
+    "mkdir", "touch", "rmdir", "rename", "replace", "write_text", "write_bytes", "chmod", "unlink",
+    "truncate", "store", "append", "quit", "extract", "extractall",
 })  # fmt: skip
 
 
@@ -129,7 +131,7 @@ def open_effect(node: ast.Call) -> tables.Effect:
     modes = [k.value for k in node.keywords if k.arg == "mode"]
     named = isinstance(node.func, ast.Attribute) and not (
         isinstance(node.func.value, ast.Name)
-        and node.func.value.id in ("io", "gzip", "codecs", "os")
+        and node.func.value.id in ("io", "gzip", "bz2", "lzma", "codecs", "tarfile", "os")
     )
     positional = node.args[0:1] if named else node.args[1:2]
     if not (modes or positional):
@@ -151,6 +153,8 @@ def _reader(frame: Frame, module: str, qualname: str, arguments: Arguments, node
         frame.scanner.change_key(("special", "random"), frame.place(node))
     elif dotted.startswith("random."):
         frame.scanner.read_key(("special", "random"), frame, node)
+    elif module == "logging":
+        _logged(frame, logging.getLogger(), node)
     if dotted.startswith(_GIVES_ITS_ARGUMENTS):
         return made | given
     if dotted.startswith(_GIVES_ELEMENTS) and (given or made):
@@ -171,6 +175,15 @@ def _unread(frame: Frame, module: str, name: str, arguments: Arguments, node: as
     runs = name in tables.INVOKE_METHODS
     for value in arguments.all():
         _hand_on(frame, value, node, name, runs=runs)
+
+
+def hand_to_unread(frame: Frame, arguments: Arguments, node: ast.AST) -> None:
+    """Code that can't be read gets this: it may change what others see, too."""
+    for value in arguments.all():
+        given = value | protocols.element(frame, value, node)
+        inputs = frozenset(atom for atom in given if isinstance(atom, Input) and not atom.top)
+        protocols.change(frame, inputs, node, "__setitem__")
+        _hand_on(frame, value, node, frame.text(node), runs=False)
 
 
 def _hand_on(frame: Frame, value: Value, node: ast.AST, to: str, *, runs: bool) -> None:
@@ -223,20 +236,43 @@ def _on_object(  # noqa: PLR0911 - one per kind
         return scanner.run_runnable(obj, arguments.first(), frame, node)
     if isinstance(obj, random.Random):
         return _on_random(frame, obj, name, arguments, node)
+    if isinstance(obj, logging.Logger | logging.LoggerAdapter):
+        _logged(frame, obj, node)
     if isinstance(obj, type) or _keeps_no_state(obj):
         return None
-    if tables.mutates_by_name(name):
-        scanner.change_key(id(obj), frame.place(node))
-    else:
-        scanner.read_key(id(obj), frame, node)
+    _reach_into(frame, obj, name, node)
     return None
+
+
+def _reach_into(frame: Frame, obj: Any, name: str, node: ast.AST) -> None:
+    """An inherited method of the app's own class reaches all that the object holds."""
+    scanner = frame.scanner
+    inside = scanner.reached(obj) if scanner.is_own_class(type(obj)) else ()
+    for key in (id(obj), *inside):
+        if tables.mutates_by_name(name):
+            scanner.change_key(key, frame.place(node))
+        else:
+            scanner.read_key(key, frame, node)
+
+
+def _logged(frame: Frame, logger: Any, node: ast.AST) -> None:
+    """Logging changes nothing, unless the app wrote what becomes of a record."""
+    current = getattr(logger, "logger", logger)
+    while isinstance(current, logging.Logger):
+        for handler in current.handlers:
+            parts = ((handler, "emit"), (handler.formatter, "format"))
+            for part, name in (*parts, *((f, "filter") for f in handler.filters)):
+                own = None if part is None else protocols.own_method(frame, Real(part), name)
+                if own is not None:
+                    frame.scanner.run_bound(own, Arguments([NOTHING], {}), frame, node)
+        current = current.parent if current.propagate else None
 
 
 def _on_random(frame: Frame, obj: Any, name: str, arguments: Arguments, node: ast.AST) -> Value:
     """The module's own generator belongs to all; one that the app made has its own sequence."""
+    if name == "shuffle":
+        protocols.change(frame, arguments.first(), node, "__setitem__")
     if obj is getattr(random, "_inst", None):
-        if name == "shuffle":
-            protocols.change(frame, arguments.first(), node, "__setitem__")
         return _reader(frame, "random", name, arguments, node)
     frame.scanner.change_key(id(obj), frame.place(node))
     return _reader(frame, "random", f"Random.{name}", arguments, node)

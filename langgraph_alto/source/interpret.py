@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import calls, objects, protocols
+from langgraph_alto.source import calls, local_classes, objects, protocols
 from langgraph_alto.source.locate import FunctionInfo, place
 from langgraph_alto.source.values import (
     NOTHING,
@@ -26,7 +26,6 @@ from langgraph_alto.source.values import (
     Fresh,
     Function,
     Input,
-    LocalClass,
     Part,
     Real,
     Value,
@@ -236,6 +235,8 @@ class Frame:
         """A subscript's key where it is a constant, `ANY_KEY` elsewhere."""
         if isinstance(node, ast.Constant):
             return node.value
+        if isinstance(node, ast.Name) and node.id == "__name__":
+            return self.namespace.get("__name__", protocols.ANY_KEY)
         if (
             isinstance(node, ast.UnaryOp)
             and isinstance(node.op, ast.USub)
@@ -332,7 +333,7 @@ def _return(frame: Frame, node: ast.Return) -> None:
 def _raise(frame: Frame, node: ast.Raise) -> None:
     for part in (node.exc, node.cause):
         if part is not None:
-            frame.use(part)
+            frame.scanner.raised |= frame.use(part)
     frame.dead = True
 
 
@@ -389,7 +390,7 @@ def _try(frame: Frame, node: ast.Try) -> None:
             if handler.type is not None:
                 frame.use(handler.type)
             if handler.name:
-                frame.env[handler.name] = NOTHING
+                frame.env[handler.name] = frame.scanner.raised
             frame.run_block(handler.body)
 
         return way
@@ -443,12 +444,7 @@ def _define(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
 
 
 def _define_class(frame: Frame, node: ast.ClassDef) -> None:
-    methods = {
-        item.name: Function(item, frame)
-        for item in node.body
-        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    frame.assign_name(node.name, frozenset({LocalClass(node.name, methods)}), node)
+    local_classes.define(frame, node)
 
 
 def _import(frame: Frame, node: ast.Import) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 from collections.abc import Hashable, Iterator
 from functools import _lru_cache_wrapper
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.core import tables
-from langgraph_alto.source import objects
+from langgraph_alto.source import implicit, local_classes, objects
 from langgraph_alto.source.values import (
     CONFIG,
     CONTEXT,
@@ -131,11 +132,16 @@ def _real_element(  # noqa: PLR0911 - one per kind
         return NOTHING
     if isinstance(obj, type | ModuleType):
         return NOTHING
+    if obj is sys.modules and key is ANY_KEY:
+        scanner.unreadable(frame.place(node))
+        return NOTHING
     if not isinstance(obj, tuple):
         scanner.read_key(id(obj), frame, node)
     if isinstance(obj, Iterator):
         scanner.change_key(id(obj), frame.place(node, "an iterator that others can reach"))
         return frozenset({Part(id(obj))})
+    if isinstance(obj, dict) and objects.element(obj, key) is objects.UNKNOWN:
+        implicit.missing(frame, atom, node)
     name = "__iter__" if key is ANY_KEY else "__getitem__"
     if (method := own_method(frame, atom, name)) is not None:
         if key is ANY_KEY:
@@ -223,19 +229,23 @@ def attribute_of(  # noqa: PLR0911 - one per kind
             return _special_attribute(frame, atom, name, node)
         case Foreign():
             joint = f"{atom.name}.{name}" if atom.name else name
+            if atom.module.partition(".")[0] == "pathlib":
+                joint = f"Path.{name}"  # whatever a path gives is a path, or nothing of interest
             return frozenset({Foreign(atom.module, joint)})
         case Bound(function=FunctionType() as function):
             return _real_attribute(frame, Real(function), name, node)
-        case LocalClass() if name in atom.methods:
-            return frozenset({atom.methods[name]})
+        case LocalClass():
+            return local_classes.attribute(frame, atom, None, name, node) or NOTHING
         case _:
             return NOTHING
 
 
 def _part_attribute(frame: Frame, atom: Part, name: str, node: ast.AST) -> Value:
     frame.scanner.read_key(atom.key, frame, node)
-    if isinstance(atom.cls, LocalClass) and name in atom.cls.methods:
-        return frozenset({Bound(atom, atom.cls.methods[name], atom.cls)})
+    if isinstance(atom.cls, LocalClass):
+        local = local_classes.attribute(frame, atom.cls, atom, name, node)
+        if local is not None:
+            return local
     known = objects.class_attribute(atom.cls, name) if isinstance(atom.cls, type) else None
     if known is not None:
         return _from_class(frame, atom, known, name, node)
@@ -267,8 +277,10 @@ def _input_attribute(frame: Frame, atom: Input, name: str, node: ast.AST) -> Val
 def _fresh_attribute(frame: Frame, atom: Fresh, name: str, node: ast.AST) -> Value:
     if name in atom.exact:
         return atom.fields[name]
-    if isinstance(atom.cls, LocalClass) and name in atom.cls.methods:
-        return frozenset({Bound(atom, atom.cls.methods[name], atom.cls)})
+    if isinstance(atom.cls, LocalClass):
+        local = local_classes.attribute(frame, atom.cls, atom, name, node)
+        if local is not None:
+            return local | atom.fields.get(name, NOTHING)
     found: Value = atom.fields.get(name, NOTHING)
     if isinstance(atom.cls, type):
         known = objects.class_attribute(atom.cls, name)
@@ -305,6 +317,8 @@ def _from_class(  # noqa: PLR0911 - one per kind
             return NOTHING
         case _ if _is_slot(raw):
             return frozenset({Method(atom, name)})
+        case _ if (got := implicit.got(frame, raw, atom, node)) is not None:
+            return got
         case _:
             return frame.outside(raw, objects.attribute_key(known.owner, name), name, node)
 
@@ -332,6 +346,8 @@ def _real_attribute(  # noqa: PLR0911, PLR0912 - one per kind
     obj, scanner = atom.obj, frame.scanner
     key = objects.attribute_key(obj, name)
     found = objects.lookup(obj, name)
+    if found.kind in ("value", "property", "cached") and not isinstance(obj, type | ModuleType):
+        scanner.read_key(id(obj), frame, node)  # its methods may have changed any attribute
     match found.kind:
         case "property":
             return _property(frame, atom, found.value.fget, found.owner, node)
@@ -352,6 +368,8 @@ def _real_attribute(  # noqa: PLR0911, PLR0912 - one per kind
                 owner_key = objects.attribute_key(found.owner, name)
                 if scanner.is_own_class(found.owner):
                     scanner.read_key(owner_key, frame, node)
+                if (got := implicit.got(frame, found.value, atom, node)) is not None:
+                    return got
             if isinstance(obj, ModuleType) and isinstance(found.value, ModuleType):
                 return frozenset({Real(found.value)})
             return _told_apart(frame, obj, name, frame.outside(found.value, key, name, node))
@@ -465,6 +483,8 @@ def set_attribute(frame: Frame, owner: Value, node: ast.Attribute, value: Value)
                 found = objects.lookup(atom.obj, name)
                 if found.kind == "property":
                     _set_property(frame, atom, found.value.fset, value, node)
+                elif implicit.put(frame, found.value, atom, value, node):
+                    pass
                 elif not frame.scanner.is_lazy(ast.unparse(node), value):
                     place = frame.place(node, f"{frame.text(node)} = …")
                     scanner.change_key(objects.attribute_key(atom.obj, name), place)
@@ -509,14 +529,14 @@ def in_place(frame: Frame, current: Value, added: Value, node: ast.AugAssign) ->
     for atom in current:
         match atom:
             case Input():
-                if not _is_scalar_expression(frame, node.value):
+                if not _makes_new(frame, node):
                     change(frame, frozenset({atom}), node, how)
                     result |= {atom}
             case Real() if not (objects.is_container(atom.obj) or own_method(frame, atom, how)):
                 pass
             case Real() | Part() | Special():
                 # A name that held a number is bound anew; that is noted where it is assigned.
-                if isinstance(atom, Real) or not _is_scalar_expression(frame, node.value):
+                if isinstance(atom, Real) or not _makes_new(frame, node):
                     change(frame, frozenset({atom}), node, how)
                 result |= {atom}
             case Fresh():
@@ -530,6 +550,14 @@ def in_place(frame: Frame, current: Value, added: Value, node: ast.AugAssign) ->
 _SCALAR_CALLS = frozenset(
     {"len", "int", "float", "str", "sum", "round", "abs", "bool", "ord", "hash"}
 )
+
+
+def _makes_new(frame: Frame, node: ast.AugAssign) -> bool:
+    """Whether `x += …` surely makes a new value, by what is added; `x *= 2` may repeat a list."""
+    value = node.value
+    if isinstance(node.op, ast.Mult):
+        return isinstance(value, ast.Constant) and isinstance(value.value, float)
+    return _is_scalar_expression(frame, value)
 
 
 def _is_scalar_expression(frame: Frame, node: ast.expr) -> bool:
@@ -567,8 +595,23 @@ def operate(frame: Frame, left: Value, right: Value, node: ast.BinOp) -> Value:
         for method in _OPERATORS.get(type(node.op), ()):
             if (bound := own_method(frame, atom, method)) is not None:
                 return scanner.run_bound(bound, Arguments([right], {}), frame, node)
+    # `path / "name"` gives one more path; nobody else has it yet.
+    made = frozenset(a for a in (_result(frame, atom) for atom in left | right) if a is not None)
     inside = element(frame, left, node) | element(frame, right, node)
-    return frame.fresh(inside) if inside else NOTHING
+    inside = frozenset(atom for atom in inside if not isinstance(atom, Foreign))
+    return made | frame.fresh(inside) if inside else made
+
+
+def _result(frame: Frame, atom: Atom) -> Atom | None:
+    """An object of an installed class under an operator gives one of that class."""
+    if isinstance(atom, Foreign):
+        return atom
+    if not isinstance(atom, Real) or isinstance(atom.obj, type | ModuleType):
+        return None
+    if objects.is_scalar(atom.obj) or frame.scanner.is_shared(atom.obj):
+        return None
+    cls = type(atom.obj)
+    return Foreign(cls.__module__, cls.__qualname__)
 
 
 _OPERATORS: dict[type[ast.operator], tuple[str, ...]] = {
@@ -619,8 +662,8 @@ def own_method(frame: Frame, atom: Atom, name: str) -> Bound | None:
         case _:
             return None
     if isinstance(cls, LocalClass):
-        function = cls.methods.get(name)
-        return None if function is None else Bound(atom, function, cls)
+        local = local_classes.method(cls, name)
+        return None if local is None else Bound(atom, *local)
     if not isinstance(cls, type):
         return None
     found = objects.class_attribute(cls, name)

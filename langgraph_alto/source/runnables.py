@@ -28,7 +28,9 @@ from langgraph_alto.source.values import (
     Foreign,
     Fresh,
     Function,
+    Getter,
     Input,
+    Method,
     Partial,
     Real,
     Value,
@@ -435,7 +437,7 @@ def _run_link(frame: Frame, atom: Atom, value: Value, node: ast.AST) -> Value:
                 for inner in part:
                     made.put(key, _run_link(frame, inner, value, node), surely=False)
             return frozenset({made})
-        case Function() | Bound() | Partial():
+        case Function() | Bound() | Partial() | Method() | Getter():
             return calls.call_atom(frame, atom, Arguments([value], {}), node)
         case Real() if callable(atom.obj) or frame.scanner.is_runnable(atom):
             return run(frame, atom.obj, value, node)

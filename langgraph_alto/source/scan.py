@@ -17,7 +17,7 @@ from typing import Any
 
 from langgraph_alto.core import tables
 from langgraph_alto.core.effects import NodeFacts, Place
-from langgraph_alto.source import foreign, objects, runnables
+from langgraph_alto.source import foreign, implicit, objects, runnables, unread
 from langgraph_alto.source.findings import Findings
 from langgraph_alto.source.interpret import Frame
 from langgraph_alto.source.locate import (
@@ -40,6 +40,7 @@ from langgraph_alto.source.values import (
     Foreign,
     Fresh,
     Function,
+    Getter,
     Input,
     Method,
     Part,
@@ -94,6 +95,8 @@ class Scanner:
         self.findings = Findings()
         self.path: list[str] = []
         self.rebound: dict[Hashable, Value] = {}
+        self.raised: Value = NOTHING
+        """Errors that the scanned code makes itself, and what they carry."""
         self._stack: list[FunctionNode] = []
         self._running: list[int] = []
         self._lazy: list[frozenset[str]] = []
@@ -215,17 +218,20 @@ class Scanner:
                     if self.is_shared(atom.obj):
                         for key in self.reached(atom.obj):
                             self.read_key(key, frame, node)
+                        implicit.look(frame, atom, node)
                 case Part():
                     self.read_key(atom.key, frame, node)
                     if atom.owner is not None:
                         for key in self.reached(atom.owner):
                             self.read_key(key, frame, node)
+                    implicit.look(frame, atom, node)
                 case Special() if atom in (CONTEXT, CONFIG):
                     self.read_key(("special", atom.kind), frame, node)
                 case Fresh():
                     seen = set() if seen is None else seen
                     if id(atom) not in seen:
                         seen.add(id(atom))
+                        implicit.look(frame, atom, node)
                         self.look(atom.content(), frame, node, seen)
                 case _:
                     pass
@@ -237,6 +243,7 @@ class Scanner:
                 self.read_key(id(atom.obj), frame, node)
             elif isinstance(atom, Part):
                 self.read_key(atom.key, frame, node)
+            implicit.look(frame, atom, node)
 
     # What things are ------------------------------------------------------------------------
 
@@ -272,6 +279,10 @@ class Scanner:
             known = is_own(cls.__module__, file, self.packages)
             self._own[cls] = known
         return known
+
+    def is_own_module(self, name: str, file: str | None) -> bool:
+        """The same for a module that is imported."""
+        return file is not None and is_own(name, file, self.packages)
 
     def is_own_name(self, module: str, namespace: Mapping[str, Any]) -> bool:
         """Whether a module that is not imported is the app's own, by its package's name."""
@@ -318,7 +329,7 @@ class Scanner:
     def is_invocable(self, atom: Atom) -> bool:
         """Whether an atom is a function that somebody who gets it may call."""
         match atom:
-            case Function() | Bound() | Partial():
+            case Function() | Bound() | Partial() | Getter():
                 return True
             case Method(owner=owner, name=name):
                 return not isinstance(owner, Fresh) and name in tables.MUTATING_METHODS
@@ -497,8 +508,11 @@ class Scanner:
             node = function_node(code)
         except SourceGone as error:
             if not self.is_generated(function) or receiver is None:
-                self.unreadable(Place(str(error), place(code.co_filename, code.co_firstlineno)))
+                where = place(code.co_filename, code.co_firstlineno)
+                self.unreadable(Place(str(error), where))
                 self._hand_to_unread(arguments, code.co_qualname)
+                what = f"{code.co_qualname} can't be read"
+                unread.function(self, function, Place(what, where))
             return NOTHING
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=False))
         frame = Frame(

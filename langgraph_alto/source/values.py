@@ -8,7 +8,7 @@ it, calls it, or looks at it.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -162,12 +162,25 @@ class Partial:
     kwargs: Mapping[str, Value]
 
 
+@dataclass(frozen=True, slots=True)
+class Getter:
+    """What `operator.itemgetter` and its like (`cls`) made. Without `names`: not known of what."""
+
+    cls: Any
+    names: tuple[Hashable, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalClass:
     """A class that the scanned code defines while it runs."""
 
     name: str
     methods: Mapping[str, Function]
+    properties: frozenset[str] = frozenset()
+    fields: tuple[str, ...] = ()
+    """Annotated names in their order: what a dataclass's constructor takes."""
+    bases: Value = frozenset()
+    attributes: dict[str, Value] = field(default_factory=dict)
 
 
 Atom = (
@@ -181,6 +194,7 @@ Atom = (
     | Method
     | Bound
     | Partial
+    | Getter
     | LocalClass
 )
 Value = frozenset[Atom]

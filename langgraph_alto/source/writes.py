@@ -6,11 +6,12 @@ listed would make run-ahead start work on values that are not final.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from langgraph_alto.core import tables
@@ -42,11 +43,12 @@ _GIVES_DATA = frozenset(
 _SEND_FIELDS = frozenset({"node", "arg", "timeout"})
 _RAISES = frozenset({"ParentCommand"})
 _LEAVES = frozenset({"PARENT", shapes.PARENT})
+_PUSHES = frozenset({"push_message", "push_ui_message", "delete_ui_message"})
 _CHANNELS = frozenset(
     {"CONFIG_KEY_READ", "CONFIG_KEY_SEND", "ChannelRead", "ChannelWrite"}
     | {"__pregel_read", "__pregel_send"}
 )
-
+_WORDS = _RAISES | _LEAVES | _PUSHES | _CHANNELS
 
 MOST_NAMED = 60
 """How many functions are searched for a name, each at most three calls away."""
@@ -94,6 +96,10 @@ class RouterEnds:
 class Writes(Follower):
     """Reads the functions, Runnables and routers of one graph."""
 
+    def __init__(self, packages: Collection[str] = ()) -> None:
+        super().__init__(packages)
+        self._said: dict[int, tuple[Any, Names]] = {}
+
     def outcome(self, bound: Any, first: Shape = ANY_MAPPING) -> Outcome:
         """What a node may give, by its source.
 
@@ -101,41 +107,54 @@ class Writes(Follower):
             bound: The node's Runnable or function.
             first: What its input may be.
         """
-        if self._says(bound, _RAISES):
+        words = self._words(bound)
+        if words & _RAISES:
             return ANY
         shape = self._safely(bound, first)
         found = outcome_of(shape)
-        if shape.unknown and not self._says(bound, _LEAVES):
+        if shape.unknown and not words & _LEAVES:
             # Who leads the graph around it somewhere says so by name.
             return Outcome(found.keys, found.goto, found.sends, leaves=False)
         return found
 
     def reaches_channels(self, bound: Any) -> bool:
         """Whether a node's functions name LangGraph's own ways to read or write channels."""
-        return self._says(bound, _CHANNELS)
+        return bool(self._words(bound) & _CHANNELS)
 
-    def _says(self, bound: Any, wanted: Names) -> bool:
-        """Whether a node's functions, or functions of the app that they name, say one of these."""
-        functions = functions_of(bound)
-        if TOOL_NODE in objects.mro_names(type(bound)):
-            functions = [f for tool in bound.tools_by_name.values() for f in _tool_functions(tool)]
-        queue = [(plain_function(function), 0) for function in functions]
+    def writes_by_itself(self, bound: Any) -> bool:
+        """Whether a node's functions name functions that write a key of the state at once."""
+        return bool(self._words(bound) & _PUSHES)
+
+    def _words(self, bound: Any) -> Names:
+        """Which words that matter a node's functions, and those that they name, say."""
+        known = self._said.get(id(bound))
+        if known is None or known[0] is not bound:
+            known = self._said[id(bound)] = (bound, self._search(bound))
+        return known[1]
+
+    def _search(self, bound: Any) -> Names:
+        try:
+            queue = [(function, 0) for function in code_of(bound)]
+        except Exception:  # an attribute that the app computes
+            queue = []
+        if not queue:
+            return _LEAVES  # nothing can be said of it
         seen: set[CodeType] = set()
+        found: set[str] = set()
         while queue and len(seen) < MOST_NAMED:
             current, depth = queue.pop()
-            code = getattr(current, "__code__", None)
-            if not isinstance(current, FunctionType) or code is None or code in seen:
+            plain = plain_function(current)
+            code = getattr(plain, "__code__", None)
+            if not isinstance(plain, FunctionType) or code is None or code in seen:
                 continue
             seen.add(code)
             used = set(_used(code))
-            if not used.isdisjoint(wanted):
-                return True
-            if depth < 3:
-                named = [current.__globals__.get(name) for name in used]
-                named += [_content(cell) for cell in current.__closure__ or ()]
-                found = [f for f in named if isinstance(f, FunctionType) and self.is_own(f)]
-                queue += [(function, depth + 1) for function in found]
-        return False
+            found |= used & _WORDS
+            for function in _named(current, plain, used) if depth < 3 else ():
+                inner = plain_function(function)
+                if isinstance(inner, FunctionType) and self.is_own(inner):
+                    queue.append((function, depth + 1))
+        return frozenset(found)
 
     def router(self, path: Any) -> RouterEnds:
         """Where a conditional edge may lead, by its source."""
@@ -167,7 +186,9 @@ class Writes(Follower):
         if RUNNABLE not in names:
             return self.root(obj, first)
         if TOOL in names:
-            return UNKNOWN
+            found = shapes.joined(self.root(f, UNKNOWN) for f in _tool_functions(obj))
+            # Of a pair it may be the first part, the content without the artifact.
+            return UNKNOWN if found == NOTHING or found.items is not None else found
         if names & _GIVES_DATA or names & tables.MODEL_BASES:
             return ANY_MAPPING
         if not type(obj).__module__.startswith(("langchain_core.", "langgraph.")):
@@ -362,6 +383,60 @@ def functions_of(bound: Any) -> list[Any]:
     if second is None or getattr(moved, "__name__", "") == "run_in_executor":
         return [first]
     return [first, second]
+
+
+def code_of(bound: Any, depth: int = 0) -> list[Any]:
+    """Every function that a Runnable may run, as far as its parts tell."""
+    names = objects.mro_names(type(bound))
+    if TOOL_NODE in names:
+        return [f for tool in bound.tools_by_name.values() for f in _tool_functions(tool)]
+    if TOOL in names:
+        return _tool_functions(bound)
+    found = functions_of(bound)
+    if found or RUNNABLE not in names or depth > 8:
+        return found
+    for part in _parts(bound):
+        found += code_of(part, depth + 1)
+    for name in ("invoke", "ainvoke"):
+        method = objects.class_attribute(type(bound), name)
+        if method is None or method.owner.__module__.startswith(("langchain_core.", "langgraph.")):
+            continue
+        if isinstance(method.value, FunctionType):
+            found.append(MethodType(method.value, bound))
+    return found
+
+
+def _parts(obj: Any) -> Iterator[Any]:
+    """The Runnables that one of LangChain's combinators is made of."""
+    yield from getattr(obj, "steps", None) or ()
+    attributes = objects.instance_dict(obj)
+    yield from (attributes.get("steps__") or {}).values()
+    yield from attributes.get("fallbacks") or ()
+    for pair in attributes.get("branches") or ():
+        yield from pair
+    for name in ("bound", "runnable", "default", "mapper"):
+        if (part := attributes.get(name)) is not None:
+            yield part
+
+
+def _named(function: Any, plain: FunctionType, used: set[str]) -> Iterator[Any]:
+    """What a function's names stand for: globals, closures, methods, attributes of modules."""
+    for cell in plain.__closure__ or ():
+        yield _content(cell)
+    owner = function.__self__ if isinstance(function, MethodType) else function
+    if not isinstance(owner, FunctionType | functools.partial):  # a method, a callable object
+        cls = owner if isinstance(owner, type) else type(owner)
+        for name in used:
+            found = objects.class_attribute(cls, name)
+            if found is not None and isinstance(found.value, FunctionType):
+                yield MethodType(found.value, owner)
+            elif found is not None:
+                yield getattr(found.value, "__func__", None)
+    for name in used:
+        named = plain.__globals__.get(name)
+        yield named
+        if isinstance(named, ModuleType):
+            yield from (named.__dict__.get(attribute) for attribute in used)
 
 
 def _used(code: CodeType) -> Iterator[str]:

@@ -83,9 +83,9 @@ class _HeldBack(Runnable[Any, Any]):
     async def _ahold(self) -> None:
         loop = asyncio.get_running_loop()
         for _ in self._moments():
-            moment = loop.create_future()  # tests replace asyncio.sleep
-            loop.call_later(_POLL, moment.set_result, None)
-            await moment
+            moment = asyncio.Event()  # tests replace asyncio.sleep
+            loop.call_later(_POLL, moment.set)
+            await moment.wait()
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         result = self._body.invoke(input, config, **kwargs)

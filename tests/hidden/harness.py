@@ -43,6 +43,8 @@ MODULES = (
     "reads",
     "outside",
     "streamed",
+    "ways_to_share",
+    "ways_to_change",
     "may_run",
 )
 SYNC = "hidden_sync"
@@ -58,7 +60,8 @@ _SYNCHRONOUS: tuple[tuple[str, str], ...] = (
     (r"\bAwaitable\[([^\]]*)\]", r"\1"),
     (r"\.a(put|get|search|invoke)\(", r".\1("),
     (r"\bAsyncIterator\b", "Iterator"),
-    (r"tests\.hidden\.(?=quartet|outside)", f"{SYNC}."),
+    (r"\b__a(enter|exit)__", r"__\1__"),
+    (r"tests\.hidden\.(?=quartet|outside|mutation)", f"{SYNC}."),
 )
 
 
@@ -193,9 +196,7 @@ def _run_async(
         nonlocal last
         if case.prepare is not None:
             case.prepare()
-        stream = graph.astream(
-            case.input, case.config, context=case.context, stream_mode=MODES
-        )
+        stream = graph.astream(case.input, case.config, context=case.context, stream_mode=MODES)
         async for mode, chunk in stream:
             chunks.append([mode, plain(chunk)])
             last = chunk if mode == "values" else last

@@ -165,9 +165,7 @@ def context_of_the_runtime(place: Path) -> Case:
     async def after_right(state: State, runtime: Runtime[Settings]) -> State:
         return {"after_right": [runtime.context["name"], runtime.context.get("more")]}
 
-    graph = beside(
-        State, [left, after_left], [right, after_right], context_schema=Settings
-    )
+    graph = beside(State, [left, after_left], [right, after_right], context_schema=Settings)
     return Case(graph, context={"name": "Ada"})
 
 

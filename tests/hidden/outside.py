@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import logging
 import operator
 import os
 import pickle
 import queue
+import shelve
 import shutil
 import socket
 import sqlite3
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -418,7 +421,7 @@ def pair_of_sockets(place: Path) -> Case:
     return Case(quartet(remember, recall), effect=end)
 
 
-@row(TABLE)
+@row(TABLE, "shared container")
 def logger_whose_handler_keeps(place: Path) -> Case:
     kept: list[str] = []
 
@@ -436,3 +439,119 @@ def logger_whose_handler_keeps(place: Path) -> Case:
         return len(kept)
 
     return Case(quartet(remember, recall), effect=lambda: kept)
+
+
+@row(TABLE, WRITES, READS)
+def file_beside_another(place: Path) -> Case:
+    first = place / "first.txt"
+    first.write_text("")
+
+    async def remember(who: str) -> None:
+        (first.parent / who).write_text(who)
+
+    async def recall() -> list[bool]:
+        return [first.with_name(who).exists() for who in ("left", "right")]
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, WRITES, READS)
+def file_of_another_name(place: Path) -> Case:
+    first = place / "left.txt"
+    first.write_text("")
+
+    async def remember(who: str) -> None:
+        first.with_stem(who).with_suffix(".done").write_text(who)
+
+    async def recall() -> int:
+        return len(list(place.glob("*.done")))
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, WRITES)
+def csv_writer_that_is_kept(place: Path) -> Case:
+    file = (place / "log.csv").open("w+", newline="")
+    writer = csv.writer(file)
+
+    async def remember(who: str) -> None:
+        writer.writerow([who])
+
+    async def recall() -> str:
+        file.flush()
+        return (place / "log.csv").read_text()
+
+    return Case(quartet(remember, recall), effect=file.close)
+
+
+@row(TABLE, WRITES, READS)
+def file_that_is_printed_into(place: Path) -> Case:
+    file = (place / "log.txt").open("w", buffering=1)
+
+    async def remember(who: str) -> None:
+        print(who, file=file)
+
+    async def recall() -> str:
+        return (place / "log.txt").read_text()
+
+    return Case(quartet(remember, recall), effect=file.close)
+
+
+@row(TABLE, WRITES, READS)
+def file_that_is_dumped_into(place: Path) -> Case:
+    file = (place / "log.json").open("w", buffering=1)
+
+    async def remember(who: str) -> None:
+        json.dump({who: "\n"}, file, indent=1)
+
+    async def recall() -> str:
+        return (place / "log.json").read_text()
+
+    return Case(quartet(remember, recall), effect=file.close)
+
+
+@row(TABLE, WRITES, READS)
+def file_by_codecs_and_gzip(place: Path) -> Case:
+    file = place / "log.gz"
+
+    async def remember(who: str) -> None:
+        with gzip.open(file, "at") as opened:
+            opened.write(who)
+
+    async def recall() -> str:
+        if not file.exists():
+            return ""
+        with gzip.open(file, "rt") as opened:
+            return str(opened.read())
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, WRITES, READS)
+def archive(place: Path) -> Case:
+    file = place / "names.zip"
+
+    async def remember(who: str) -> None:
+        with zipfile.ZipFile(file, "a") as opened:
+            opened.writestr(who, who)
+
+    async def recall() -> list[str]:
+        with zipfile.ZipFile(file) as opened:
+            return opened.namelist()
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, WRITES, READS)
+def shelf(place: Path) -> Case:
+    file = str(place / "names")
+
+    async def remember(who: str) -> None:
+        with shelve.open(file) as opened:
+            opened[who] = 1
+
+    async def recall() -> list[str]:
+        with shelve.open(file, flag="r") as opened:
+            return sorted(opened)
+
+    return Case(quartet(remember, recall))

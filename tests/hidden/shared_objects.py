@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import collections
+import functools
 import heapq
 import io
 import itertools
@@ -13,10 +15,17 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from langchain_core.chat_history import InMemoryChatMessageHistory
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langchain_core.vectorstores import InMemoryVectorStore
 from pydantic import BaseModel
 
 from tests.hidden.kit import Case, State, Table, beside, row
@@ -806,5 +815,147 @@ def object_whose_text_changes_it(place: Path) -> Case:
 
     async def draw() -> str:
         return f"number {growing}"
+
+    return Case(taking_turns(draw))
+
+
+@row(TABLE, SHARED)
+def printed_into_a_buffer(place: Path) -> Case:
+    text = io.StringIO()
+
+    async def remember(who: str) -> None:
+        print(who, file=text)
+
+    async def recall() -> str:
+        return text.getvalue()
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, SHARED)
+def objects_that_register_themselves(place: Path) -> Case:
+    class Item:
+        all: ClassVar[list[Any]] = []
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            Item.all.append(self)
+
+    async def remember(who: str) -> None:
+        Item(who)
+
+    async def recall() -> list[str]:
+        return [item.name for item in Item.all]
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, SHARED)
+def cached_property(place: Path) -> Case:
+    numbers = itertools.count(1)
+
+    class Lazy:
+        @functools.cached_property
+        def number(self) -> int:
+            return next(numbers)
+
+    one, two = Lazy(), Lazy()
+
+    async def left(state: State) -> State:
+        await apause("left")
+        return {"left": "done"}
+
+    async def right(state: State) -> State:
+        await apause("right")
+        return {"right": two.number}
+
+    async def after_left(state: State) -> State:
+        return {"after_left": one.number}
+
+    return Case(beside(State, [left, after_left], [right]))
+
+
+@row(TABLE, SHARED)
+def array_of_numbers(place: Path) -> Case:
+    numbers = array.array("i", [0])
+
+    async def remember(who: str) -> None:
+        numbers[0] += len(who)
+
+    async def recall() -> list[int]:
+        return numbers.tolist()
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, SHARED)
+def view_of_bytes(place: Path) -> Case:
+    raw = bytearray(2)
+    view = memoryview(raw)
+
+    async def remember(who: str) -> None:
+        view[len(who) - 4] = 1
+
+    async def recall() -> list[int]:
+        return list(raw)
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, SHARED)
+def chat_history_of_langchain(place: Path) -> Case:
+    history = InMemoryChatMessageHistory()
+
+    async def remember(who: str) -> None:
+        history.add_user_message(who)
+
+    async def recall() -> list[Any]:
+        return [message.content for message in history.messages]
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE)
+def vector_store_of_langchain(place: Path) -> Case:
+    store = InMemoryVectorStore(DeterministicFakeEmbedding(size=4))
+    retriever = store.as_retriever()
+
+    async def remember(who: str) -> None:
+        store.add_texts([who])
+
+    async def recall() -> int:
+        return len(await retriever.ainvoke("who?"))
+
+    return Case(quartet(remember, recall))
+
+
+@row(TABLE, SHARED)
+def fake_model_that_answers_in_order(place: Path) -> Case:
+    model = FakeListChatModel(responses=["one", "two", "three", "four"])
+
+    async def draw() -> str:
+        return str((await model.ainvoke("next?")).text)
+
+    return Case(taking_turns(draw))
+
+
+@row(TABLE, SHARED)
+def model_of_the_app_that_counts(place: Path) -> Case:
+    class Counting(BaseChatModel):
+        calls: list[str] = []
+
+        def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
+            self.calls.append("call")
+            answer = AIMessage(f"call {len(self.calls)}", id="m")
+            return ChatResult(generations=[ChatGeneration(message=answer)])
+
+        @property
+        def _llm_type(self) -> str:
+            return "counting"
+
+    model = Counting()
+
+    async def draw() -> str:
+        return str((await model.ainvoke("next?")).text)
 
     return Case(taking_turns(draw))
