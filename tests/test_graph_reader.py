@@ -556,6 +556,7 @@ def test_a_router_by_its_source() -> None:
         channels=STATE,
         ends=frozenset({"a"}),
         sends=False,
+        targets=frozenset(),
     )
 
 

@@ -209,7 +209,8 @@ class Seen:
     """What was seen of one run, with ids renamed as they appear, and how the body was run."""
 
     def __init__(self, chunks: list[Any], reports: Sequence[Any], times: Sequence[float] = ()):
-        self.chunks = rename([plain(chunk) for chunk in chunks])
+        self.plain = [plain(chunk) for chunk in chunks]
+        self.chunks = rename(self.plain)
         self.times = list(times)
         self.body = outcomes(reports)
 
@@ -295,12 +296,19 @@ def test_eagerly_each_comes_when_it_happens(name: str, subgraphs: bool) -> None:
     expected = run_async(name, None, stream_mode=MODES, subgraphs=subgraphs)
     eager = Options(emit="eager")
     found = run_async(name, eager, stream_mode=MODES, subgraphs=subgraphs)
-    assert mask(found.chunks) == mask(expected.chunks)
+    assert told(found.plain) == told(expected.plain)
     assert set(expected.times) <= {5.0}
     assert set(found.times) <= {0.0}
     assert found.body == ["adopted"]
 
 
+def told(chunks: list[Any]) -> list[Any]:
+    """What was streamed, without the metadata: some of it is not known so early."""
+    shown = [[*where, data[0] if mode == "messages" else data] for *where, mode, data in chunks]
+    return rename(shown)
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.deprecation.LangChainDeprecationWarning")
 @pytest.mark.parametrize("how", ["astream_events v1", "astream_events v2"])
 @pytest.mark.parametrize("name", ["pushes", "uses_tools", "asks_a_model", "streams_a_graph"])
 def test_the_event_apis(name: str, how: str) -> None:
@@ -324,12 +332,21 @@ def test_the_event_apis(name: str, how: str) -> None:
 
         with record() as reports:
             found = clock.run(main())
-        return rename(found), outcomes(reports)
+        return found, outcomes(reports)
 
     expected, _ = events(None)
     found, body = events(Options())
-    assert found == expected
+    # LangGraph's body never awaited: its chunks came when it was over, and these come between.
+    for streamed in (False, True):
+        assert rename([e for e in found if is_chunk(e) is streamed]) == rename(
+            [e for e in expected if is_chunk(e) is streamed]
+        )
     assert body == ["adopted"]
+
+
+def is_chunk(event: dict[str, Any]) -> bool:
+    """Whether an event is a chunk of the whole graph's stream."""
+    return (event["event"], event["name"]) == ("on_chain_stream", "LangGraph")
 
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
@@ -361,7 +378,7 @@ def test_content_blocks_of_version_3(name: str) -> None:
     expected, _ = events(None)
     found, body = events(Options())
     assert found == expected
-    assert bool(expected) is (name == "asks_a_model")
+    assert bool(expected) is (name != "calls_a_graph")
     assert body == ["adopted"]
 
 

@@ -75,8 +75,8 @@ class ChannelForesight:
             return None
         # The body may change what it is given; what it was given is still compared afterwards.
         given = copy.copy(value) if type(value) is dict else value
-        if facts.narrowed and not facts.reads.issuperset(proc.channels):
-            given = NarrowedState(value, facts.reads, is_enough=facts.subgraph is not None)
+        if facts.narrowed and (hidden := frozenset(proc.channels) - facts.reads):
+            given = NarrowedState(value, hidden, is_enough=facts.subgraph is not None)
         return SendSpec(node, value, Send(node, given))
 
     def state(self, channels: Names, history: History) -> Channels | None:

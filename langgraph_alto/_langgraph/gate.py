@@ -103,12 +103,10 @@ class _NarrowedPath(Runnable[Any, Any]):
     def _narrow(self, value: Any) -> Any:
         if type(value) is not dict:
             return value
-        settled = {k: v for k, v in value.items() if k not in self._hidden}
-        state = NarrowedState(settled, settled.keys() | (value.keys() - self._hidden))
+        known = {k: v for k, v in value.items() if k not in self._hidden}
+        state = NarrowedState(known, self._hidden)
 
         def ask(key: str | None) -> None:
-            if key is not None and key not in self._hidden:
-                return
             self._ahead.require_real("its router reads more of the state")
             state.complete(self._complete())
 

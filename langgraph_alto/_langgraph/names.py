@@ -78,7 +78,8 @@ from langchain_core.tracers.context import _configure_hooks as configure_hooks
 # isort: split
 # What a body does depends on whether a handler is one of these: `push_message` calls the `_emit`
 # of a messages handler, a nested graph's own stream drops some of them, a tool writes partial
-# output to what a tools handler left in the context variable (`recorder`).
+# output to what a tools handler left in the context variable, if it streams that tool
+# (`_ns_for_emit`). A recorder does the same in their place (`recorder`).
 from langgraph.pregel._messages import StreamMessagesHandler, StreamMessagesHandlerV2
 from langgraph.pregel._tools import StreamToolCallHandler
 from langgraph.pregel._tools import _tool_call_writer as tool_call_writer

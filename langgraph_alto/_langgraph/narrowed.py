@@ -13,18 +13,18 @@ from typing import Any
 
 
 class NarrowedState(dict[str, Any]):
-    """A dict that is complete for some keys.
+    """A dict that is complete but for some keys.
 
     Args:
-        values: The values of the settled keys that have one.
-        settled: The keys about which it can answer, those that have no value included.
+        values: What is known; a key that is neither here nor hidden does not exist.
+        hidden: The keys of which it can't tell whether and what they are.
         is_enough: Nobody will want more than these (a subgraph with an input schema of its
             own): it is a plain dict of them until it is complete.
 
     Example:
         >>> def ask(key):
         ...     raise LookupError(key)
-        >>> state = NarrowedState({"a": 1}, {"a", "b"})
+        >>> state = NarrowedState({"a": 1}, hidden={"c"})
         >>> state.ask = ask
         >>> state["a"], state.get("b"), "b" in state
         (1, None, False)
@@ -34,13 +34,13 @@ class NarrowedState(dict[str, Any]):
         LookupError: c
     """
 
-    __slots__ = ("_is_complete", "_settled", "ask")
+    __slots__ = ("_hidden", "_is_complete", "ask")
 
     def __init__(
-        self, values: Mapping[str, Any], settled: Iterable[str], *, is_enough: bool = False
+        self, values: Mapping[str, Any], hidden: Iterable[str], *, is_enough: bool = False
     ) -> None:
         super().__init__(values)
-        self._settled = frozenset(settled)
+        self._hidden = frozenset(hidden)
         self._is_complete = is_enough
         self.ask: Callable[[str | None], None] = _ask_nobody
         """Called with the key that is missing, or None for the whole. It raises, or returns
@@ -53,7 +53,7 @@ class NarrowedState(dict[str, Any]):
         self._is_complete = True
 
     def _knows(self, key: Any) -> None:
-        if not self._is_complete and key not in self._settled:
+        if not self._is_complete and key in self._hidden:
             self.ask(key)
 
     def _whole(self) -> None:

@@ -31,6 +31,7 @@ from langgraph.errors import ParentCommand
 
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.identity import plain_metadata, provisional_metadata
+from langgraph_alto._langgraph.narrowed import NarrowedState
 
 EVENTS: dict[str, str | None] = {
     "on_llm_start": "ignore_llm",
@@ -186,8 +187,9 @@ class _ToolCalls(_Own):
 
     def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
         super().on_tool_start(*args, **kwargs)
-        outer = names.tool_call_writer.get()
-        names.tool_call_writer.set(_ToolOutput(self, kwargs["run_id"], outer))
+        if self._is_streamed(kwargs.get("metadata"), kwargs.get("tags")):
+            outer = names.tool_call_writer.get()
+            names.tool_call_writer.set(_ToolOutput(self, kwargs["run_id"], outer))
 
     def on_tool_end(self, *args: Any, **kwargs: Any) -> None:
         self._tool_is_over(kwargs["run_id"])
@@ -197,28 +199,31 @@ class _ToolCalls(_Own):
         self._tool_is_over(kwargs["run_id"])
         super().on_tool_error(*args, **kwargs)
 
+    def _is_streamed(self, metadata: dict[str, Any] | None, tags: list[str] | None) -> bool:
+        """Whether LangGraph's handler streams this tool; else it leaves the writer as it is."""
+        # It depends on the namespace of the graph, which the placeholders have right.
+        known = metadata and provisional_metadata(metadata)
+        return self.stands_for[0]._ns_for_emit(known, tags) is not None
+
     def _tool_is_over(self, run_id: UUID) -> None:
         writer = names.tool_call_writer.get()
         if isinstance(writer, _ToolOutput) and (writer.recorder, writer.run_id) == (self, run_id):
             names.tool_call_writer.set(writer.outer)
 
 
+@dataclass(frozen=True, slots=True)
 class _ToolOutput:
     """Notes what a tool writes while it runs (`ToolRuntime.emit_output_delta`).
 
-    `outer` is the writer that was there before: LangGraph's handler leaves it in its place for
-    a tool that it does not stream.
+    `outer` is the writer of the tool that called this one.
     """
 
-    def __init__(
-        self, recorder: Recorder, run_id: UUID, outer: Callable[[Any], None] | None
-    ) -> None:
-        self.recorder = recorder
-        self.run_id = run_id
-        self.outer = outer
+    recorder: Recorder
+    run_id: UUID
+    outer: Callable[[Any], None] | None
 
     def __call__(self, delta: Any) -> None:
-        self.recorder.outbox.put_by(self.recorder, TOOL_OUTPUT, self, delta)
+        self.recorder.outbox.put_by(self.recorder, TOOL_OUTPUT, self.run_id, delta)
 
 
 class _Tracer(_Own):
@@ -320,13 +325,15 @@ class _OpenRun:
 class Player:
     """Hands a body's callbacks to the real handlers, synchronously or not.
 
-    With `provisional`, metadata that is not known yet has placeholders instead of waiting.
+    With `provisional`, nothing waits: metadata that is not known yet has placeholders, and of a
+    narrowed input that is shown which is settled.
     """
 
     def __init__(
         self, handlers: Sequence[BaseCallbackHandler], *, provisional: bool = False
     ) -> None:
         self.handlers = list(handlers)
+        self._provisional = provisional
         self._known: Known = provisional_metadata if provisional else plain_metadata
         self._open: dict[UUID, _OpenRun] = {}
         self._taps: dict[tuple[Recorder, UUID], tuple[deque[Any], Any]] = {}
@@ -361,8 +368,10 @@ class Player:
             namespace, metadata, message, dedupe = emission.args
             for handler in recorder.stands_for:
                 handler._emit((namespace, self._known(metadata)), message, dedupe=dedupe)
-        elif kind == TOOL_OUTPUT:
-            self._write_tool_output(*emission.args)
+        elif kind == TOOL_OUTPUT and recorder is not None:
+            run_id, delta = emission.args
+            if (recorder, run_id) in self._tool_writers:
+                self._tool_writers[recorder, run_id](delta)
         elif isinstance(recorder, _ToolCalls) and kind.startswith("on_tool_"):
             self._play_tool_call(recorder, emission)
         else:
@@ -380,14 +389,6 @@ class Player:
         writer = context[names.tool_call_writer]
         if writer is not None:
             self._tool_writers[recorder, kwargs["run_id"]] = writer
-
-    def _write_tool_output(self, noted: _ToolOutput, delta: Any) -> None:
-        writer: Callable[[Any], None] | None = noted
-        while isinstance(writer, _ToolOutput) and writer.recorder.outbox is noted.recorder.outbox:
-            # Where the real handler left none, the one before it counts.
-            writer = self._tool_writers.get((writer.recorder, writer.run_id), writer.outer)
-        if writer is not None:
-            writer(delta)
 
     def _tap(self, emission: Emission, method: str, drain: Callable[[deque[Any]], Any]) -> Any:
         """The handler's tap of a run's chunks, with one more chunk waiting in it."""
@@ -424,7 +425,10 @@ class Player:
         metadata = kwargs.get("metadata")
         if isinstance(metadata, dict):
             kwargs = {**kwargs, "metadata": self._known(metadata)}
-        return emission.args, kwargs
+        args = emission.args
+        if self._provisional:
+            args = tuple(map(_settled, args))
+        return args, kwargs
 
     def closing(self) -> list[Emission]:
         """What tells the handlers that everything that began and did not end was discarded."""
@@ -442,6 +446,17 @@ class Player:
         told = self.handlers if recorder is None else recorder.stands_for
         # `on_stream_event` is not part of every handler, unlike the others.
         return [h for h in told if hasattr(h, emission.kind)]
+
+
+def _settled(value: Any) -> Any:
+    """A value without a narrowed state, which would ask its body's task for all that it lacks."""
+    if isinstance(value, NarrowedState):
+        return dict(dict.items(value))
+    if type(value) is dict and any(isinstance(v, NarrowedState) for v in value.values()):
+        return {key: _settled(v) for key, v in value.items()}
+    if type(value) in (list, tuple) and any(isinstance(v, NarrowedState) for v in value):
+        return type(value)(map(_settled, value))
+    return value
 
 
 def _drain(queue: deque[Any]) -> Iterator[Any]:
