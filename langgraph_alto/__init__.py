@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph_alto._langgraph.seam import accelerate, install, is_installed, uninstall
     from langgraph_alto.options import Options
+    from langgraph_alto.partial import Partial
     from langgraph_alto.planning import StreamingPlan, plan
     from langgraph_alto.report import RunReport, record
 
@@ -27,6 +28,7 @@ _HOMES = {
     "is_installed": "langgraph_alto._langgraph.seam",
     "uninstall": "langgraph_alto._langgraph.seam",
     "Options": "langgraph_alto.options",
+    "Partial": "langgraph_alto.partial",
     "RunReport": "langgraph_alto.report",
     "StreamingPlan": "langgraph_alto.planning",
     "plan": "langgraph_alto.planning",
@@ -35,6 +37,7 @@ _HOMES = {
 
 __all__ = [
     "Options",
+    "Partial",
     "RunReport",
     "StreamingPlan",
     "accelerate",

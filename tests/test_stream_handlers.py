@@ -498,7 +498,8 @@ def test_playing_a_tools_events_leaves_nothing_in_the_context() -> None:
 def test_output_of_a_tool_that_was_thrown_away_goes_nowhere() -> None:
     stream, box = Stream(names.StreamToolCallHandler), Outbox(lambda: 0.0, lambda: None)
     (recorder,) = recorders_for([stream.handler], box)
-    recorder.on_tool_start({"name": "one"}, "", run_id=uuid4(), metadata={})
+    started: dict[str, Any] = {"metadata": {"langgraph_checkpoint_ns": "node:1"}}
+    recorder.on_tool_start({"name": "one"}, "", run_id=uuid4(), **started)
     box.cut()
     writer = names.tool_call_writer.get()
     assert writer is not None

@@ -319,6 +319,7 @@ class _OpenRun:
 
     kind: str
     about: dict[str, Any]
+    metadata: Any
     told: list[Recorder | None]
 
 
@@ -408,27 +409,34 @@ class Player:
 
     def _visible(self, emission: Emission) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = emission.kwargs
-        run_id = kwargs.get("run_id")
+        run_id, metadata = kwargs.get("run_id"), kwargs.get("metadata")
+        if isinstance(metadata, dict):
+            metadata = self._known(metadata)
         kind, _, moment = emission.kind.removeprefix("on_").partition("_")
         if run_id is not None and moment.endswith("start"):
             about: dict[str, Any] = {
                 key: kwargs[key] for key in ("parent_run_id", "tags") if key in kwargs
             }
-            begun = _OpenRun("llm" if kind == "chat" else kind, about, [])
-            self._open.setdefault(run_id, begun).told.append(emission.recorder)
+            begun = _OpenRun("llm" if kind == "chat" else kind, about, metadata, [])
+            run = self._open.setdefault(run_id, begun)
+            run.told.append(emission.recorder)
+            # All get the same dict: what LangGraph's handler adds to it, others see.
+            metadata = run.metadata
         elif run_id in self._open and moment in ("end", "error"):
-            told = self._open[run_id].told
-            if emission.recorder in told:
-                told.remove(emission.recorder)
-            if not told:
-                del self._open[run_id]
-        metadata = kwargs.get("metadata")
-        if isinstance(metadata, dict):
-            kwargs = {**kwargs, "metadata": self._known(metadata)}
+            self._ended(run_id, emission.recorder)
+        if metadata is not None:
+            kwargs = {**kwargs, "metadata": metadata}
         args = emission.args
         if self._provisional:
             args = tuple(map(_settled, args))
         return args, kwargs
+
+    def _ended(self, run_id: UUID, recorder: Recorder | None) -> None:
+        told = self._open[run_id].told
+        if recorder in told:
+            told.remove(recorder)
+        if not told:
+            del self._open[run_id]
 
     def closing(self) -> list[Emission]:
         """What tells the handlers that everything that began and did not end was discarded."""

@@ -195,7 +195,8 @@ class Producer:
                 return False
             self._is_settled = False
         self._new.append(chunk)
-        return self._ask_or_wait()
+        # Where a timer is set, nothing is asked before it: most chunks end here.
+        return False if self._is_timed else self._ask_or_wait()
 
     def _ask_or_wait(self) -> bool:
         now = self.run.clock()

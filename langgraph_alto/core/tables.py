@@ -76,9 +76,9 @@ OUTWARD_VERBS: set[str] = _words(
     "send post put patch create update upsert delete insert publish charge pay refund "
     "transfer notify email upload write save store submit enqueue dispatch emit trigger "
     "execute executemany executescript commit rollback remove drop cancel book order deploy "
-    "push commit append mkdir rmdir touch chmod unlink rename replace move copyfile register "
+    "push commit append mkdir rmdir touch chmod unlink rename move copyfile register "
     "subscribe unsubscribe set increment decrement produce schedule delay flush savefig "
-    "writerow writerows writeheader "
+    "writerow writerows writeheader writelines writestr sendall extractall truncate quit "
     # What key-value stores call it.
     "incr incrby decr decrby hset hincrby lpush rpush lpop rpop sadd srem zadd zrem xadd setex "
     "setnx mset expire "
@@ -86,6 +86,23 @@ OUTWARD_VERBS: set[str] = _words(
     "tweet dump_to "
 )
 """First words of a foreign function's name that say that it changes something outside."""
+
+OUTWARD_NAMES: set[str] = _words(
+    "replace_one to_csv to_parquet to_sql to_pickle to_excel to_feather to_hdf to_file apply_async "
+)
+"""Names that say so as a whole."""
+
+GIVE_PATHS: set[str] = _words(
+    "Path PurePath PosixPath WindowsPath PurePosixPath PureWindowsPath parent parents with_name "
+    "with_stem with_suffix with_segments joinpath resolve absolute expanduser glob rglob iterdir "
+    "walk relative_to home cwd rename replace readlink "
+)
+"""What gives paths once more, of paths. The rest gives text, numbers, or a file."""
+
+GIVE_TEXT: set[str] = _words(
+    "read readline readlines read_text read_bytes getenv getcwd listdir getpass input exists "
+)
+"""Calls outside that give text or plain lists of it, which belong to nobody else."""
 
 SQL_READS: tuple[str, ...] = ("select", "with", "show", "explain", "describe", "pragma", "values")
 """How SQL that only reads begins."""
@@ -211,6 +228,8 @@ def writes_outward_by_name(name: str) -> bool:
         >>> [writes_outward_by_name(n) for n in ("send_email", "get_or_create", "last_update")]
         [True, True, False]
     """
+    if name in OUTWARD_NAMES:
+        return True
     parts = words(name)
     while parts and parts[0] in ("a", "async", "do", "try", "bulk", "batch"):
         parts = parts[1:]
@@ -294,7 +313,8 @@ _fill(
     "pathlib.Path.unlink pathlib.Path.rename pathlib.Path.replace pathlib.Path.rmdir "
     "pathlib.Path.chmod pathlib.Path.symlink_to pathlib.Path.hardlink_to "
     "json.dump csv.writer.writerow csv.writer.writerows csv.DictWriter.writerow "
-    "csv.DictWriter.writerows csv.DictWriter.writeheader numpy.save numpy.savez "
+    "csv.DictWriter.writerows csv.DictWriter.writeheader zipfile.ZipFile.extract "
+    "tarfile.TarFile.extract tarfile.TarFile.add tarfile.TarFile.addfile numpy.save numpy.savez "
     "numpy.savez_compressed numpy.savetxt numpy.ndarray.tofile "
     "socket.socket.send socket.socket.sendall socket.socket.sendto socket.socket.bind "
     "asyncio.create_subprocess_exec asyncio.create_subprocess_shell "

@@ -79,7 +79,9 @@ def construct(  # noqa: PLR0911 - one per kind
         return _own(frame, cls, arguments, node)
     if issubclass(cls, BaseException):
         foreign.look_at_arguments(frame, arguments, node)
-        return frame.fresh(NOTHING.union(*arguments.all()))
+        made = Fresh(frame.block, NOTHING.union(*arguments.all()))
+        made.put("args", frame.fresh(made.elements), surely=True)
+        return frozenset({made})
     if cls.__module__ == "builtins":
         foreign.look_at_arguments(frame, arguments, node)
         return NOTHING

@@ -83,7 +83,7 @@ def call(
         scanner.outside(place)
     look_at_arguments(frame, arguments, node)
     call_callables(frame, arguments, node)
-    return frozenset({Foreign(module, name)})
+    return NOTHING if name in tables.GIVE_TEXT else frozenset({Foreign(module, name)})
 
 
 def _effect_by_name(node: ast.AST, name: str) -> tables.Effect:
@@ -121,7 +121,7 @@ def _by_arguments(
 _OUTSIDE_BY_NAME = frozenset({
     "write", "writelines", "writestr", "commit", "rollback", "send", "sendall", "create_table",
     "add_documents", "aadd_documents", "add_texts", "aadd_texts", "delete", "adelete", "upsert",
-    "mkdir", "touch", "rmdir", "rename", "replace", "write_text", "write_bytes", "chmod", "unlink",
+    "mkdir", "touch", "rmdir", "rename", "write_text", "write_bytes", "chmod", "unlink",
     "truncate", "store", "append", "quit", "extract", "extractall",
 })  # fmt: skip
 

@@ -230,7 +230,8 @@ def attribute_of(  # noqa: PLR0911 - one per kind
         case Foreign():
             joint = f"{atom.name}.{name}" if atom.name else name
             if atom.module.partition(".")[0] == "pathlib":
-                joint = f"Path.{name}"  # whatever a path gives is a path, or nothing of interest
+                gives_path = atom.name.rpartition(".")[2] in tables.GIVE_PATHS
+                return frozenset({Foreign(atom.module, f"Path.{name}")} if gives_path else ())
             return frozenset({Foreign(atom.module, joint)})
         case Bound(function=FunctionType() as function):
             return _real_attribute(frame, Real(function), name, node)
@@ -451,7 +452,8 @@ def change(  # noqa: PLR0912 - one per kind
                 if (method := own_method(frame, atom, how)) is not None:
                     scanner.run_bound(method, Arguments([NOTHING, NOTHING], {}), frame, node)
                 else:
-                    scanner.change_key(id(atom.obj), frame.place(node, what))
+                    obj = atom.obj.obj if isinstance(atom.obj, memoryview) else atom.obj
+                    scanner.change_key(id(obj), frame.place(node, what))
             case Part():
                 if (method := own_method(frame, atom, how)) is not None:
                     scanner.run_bound(method, Arguments([NOTHING, NOTHING], {}), frame, node)

@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from langchain_core.chat_history import InMemoryChatMessageHistory
-from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
-from langchain_core.vectorstores import InMemoryVectorStore
 from pydantic import BaseModel
 
 from tests.hidden.kit import Case, State, Table, beside, row
@@ -911,20 +909,6 @@ def chat_history_of_langchain(place: Path) -> Case:
 
     async def recall() -> list[Any]:
         return [message.content for message in history.messages]
-
-    return Case(quartet(remember, recall))
-
-
-@row(TABLE)
-def vector_store_of_langchain(place: Path) -> Case:
-    store = InMemoryVectorStore(DeterministicFakeEmbedding(size=4))
-    retriever = store.as_retriever()
-
-    async def remember(who: str) -> None:
-        store.add_texts([who])
-
-    async def recall() -> int:
-        return len(await retriever.ainvoke("who?"))
 
     return Case(quartet(remember, recall))
 

@@ -573,7 +573,7 @@ class Calls(MessagesState, total=False):
     saw: Any
 
 
-@row(TABLE, SHARED)
+@row(TABLE, SHARED, why_equal="a tool node waits for the state that it may hand to its tools")
 def tools_of_a_tool_node(place: Path) -> Case:
     notes: list[str] = []
 
