@@ -197,7 +197,7 @@ class Run(Watching):
         if not (sends or self._step_told or self.recording or self.order is not None):
             self._ended[task_id] = writes
             # Another thread may tell of the step meanwhile, with this task or without it.
-            if not self._step_told and not self._follows_edges():
+            if not self._step_told and (end is not End.FINISHED or not self._follows_edges()):
                 return
         with self.lock:
             self._ended[task_id] = writes
@@ -250,7 +250,8 @@ class Run(Watching):
                 self._told.add(task_id)
                 self._carry_out(self._handle(TaskEnded(task_id, end, sends, tuple(writes))))
             return
-        nothing_to_overlap = len(self._ended) >= len(self.loop.tasks) and chaos.active is None
+        is_last = len(self._ended) >= len(self.loop.tasks)
+        nothing_to_overlap = (is_last or end is not End.FINISHED) and chaos.active is None
         if not nothing_to_overlap and (sends or self._follows_edges()):
             self._tell_step()
 

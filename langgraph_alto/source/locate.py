@@ -43,6 +43,9 @@ class FunctionInfo:
 LONG_FILE = 3000
 """Lines above which a file is not parsed as a whole for one function."""
 
+MOST_LINES_OF_A_STATEMENT = 8
+"""So many lines before and after a lambda of a long file are tried for its statement."""
+
 _trees: dict[str, tuple[list[str], dict[int, list[FunctionNode]]]] = {}
 _nodes: WeakKeyDictionary[CodeType, FunctionNode] = WeakKeyDictionary()
 _infos: WeakKeyDictionary[ast.AST, FunctionInfo] = WeakKeyDictionary()
@@ -82,8 +85,10 @@ def _find(code: CodeType) -> FunctionNode:
 
 
 def _alone(code: CodeType, lines: list[str]) -> FunctionNode | None:
-    """The tree of one `def` of a long file, parsed by itself; None where that fails."""
+    """The tree of one function of a long file, parsed by itself; None where that fails."""
     first, last = code.co_firstlineno, max(_last_line(code), code.co_firstlineno)
+    if code.co_name == "<lambda>":
+        return _lambda_alone(code, lines, first, last)
     # `if` takes any indentation, so columns stay as they are in the file.
     text = "if 1:\n" + "".join(lines[first - 1 : last])
     if not lines[first - 1][:1].isspace():
@@ -96,6 +101,25 @@ def _alone(code: CodeType, lines: list[str]) -> FunctionNode | None:
     for node in _by_line(tree).get(first, ()):
         if not isinstance(node, ast.Lambda) and _is_source_of(node, code):
             return node
+    return None
+
+
+def _lambda_alone(code: CodeType, lines: list[str], first: int, last: int) -> ast.Lambda | None:
+    """The tree of a lambda from the statement that it stands in, if that is a short one."""
+    for begin in range(first, max(0, first - MOST_LINES_OF_A_STATEMENT), -1):
+        for end in range(last, min(len(lines), last + MOST_LINES_OF_A_STATEMENT)):
+            text = "if 1:\n" + "".join(lines[begin - 1 : end])
+            if not lines[begin - 1][:1].isspace():
+                text = text.removeprefix("if 1:")
+            try:
+                tree = ast.parse(text)
+            except (SyntaxError, ValueError):
+                continue
+            ast.increment_lineno(tree, begin - 2)
+            for node in _by_line(tree).get(first, ()):
+                if isinstance(node, ast.Lambda) and _is_source_of(node, code):
+                    return node
+            break
     return None
 
 
