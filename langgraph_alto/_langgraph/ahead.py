@@ -229,7 +229,11 @@ def _guard_config(ahead: AheadTask, task: PregelExecutableTask) -> None:
     conf: dict[str, Any] = task.config[names.CONF]
     loop = ahead.run.loop
 
+    known = ahead.run.identity_needed_by(ahead)
+
     def lazy(field: str, placeholder: str) -> str:
+        if known is not None:
+            return str(getattr(known, field))
         return lazy_str(lambda: getattr(ahead.identity.known(), field), placeholder)
 
     task_id = lazy("task_id", task.id)

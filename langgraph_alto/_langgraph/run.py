@@ -552,6 +552,14 @@ class Run(Watching):
                 return identity_of_pull(ahead.node, loop.nodes[ahead.node].triggers, **place)
             return identity_of_send(ahead.node, index, **place)
 
+    def identity_needed_by(self, ahead: AheadTask) -> TaskIdentity | None:
+        """The identity of a body that runs graphs of its own: LangGraph joins their namespaces
+        to its own in C, which would read a lazy one's placeholder."""
+        verdict = self._facts()[1].get(ahead.node)
+        if verdict is None or not verdict.needs_identity:
+            return None
+        return ahead.identity.known() if self.identity_of(ahead) is not None else None
+
     def has_exposed(self) -> bool:
         """Whether a body was told an identity that depends on the reserved checkpoint id."""
         return self.reservation.is_open(self.loop.step) and any(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import logging
 import random
 import sys
 from types import FunctionType
@@ -153,8 +152,6 @@ def _reader(frame: Frame, module: str, qualname: str, arguments: Arguments, node
         frame.scanner.change_key(("special", "random"), frame.place(node))
     elif dotted.startswith("random."):
         frame.scanner.read_key(("special", "random"), frame, node)
-    elif module == "logging":
-        _logged(frame, logging.getLogger(), node)
     if dotted.startswith(_GIVES_ITS_ARGUMENTS):
         return made | given
     if dotted.startswith(_GIVES_ELEMENTS) and (given or made):
@@ -236,8 +233,6 @@ def _on_object(  # noqa: PLR0911 - one per kind
         return scanner.run_runnable(obj, arguments.first(), frame, node)
     if isinstance(obj, random.Random):
         return _on_random(frame, obj, name, arguments, node)
-    if isinstance(obj, logging.Logger | logging.LoggerAdapter):
-        _logged(frame, obj, node)
     if isinstance(obj, type) or _keeps_no_state(obj):
         return None
     _reach_into(frame, obj, name, node)
@@ -253,19 +248,6 @@ def _reach_into(frame: Frame, obj: Any, name: str, node: ast.AST) -> None:
             scanner.change_key(key, frame.place(node))
         else:
             scanner.read_key(key, frame, node)
-
-
-def _logged(frame: Frame, logger: Any, node: ast.AST) -> None:
-    """Logging changes nothing, unless the app wrote what becomes of a record."""
-    current = getattr(logger, "logger", logger)
-    while isinstance(current, logging.Logger):
-        for handler in current.handlers:
-            parts = ((handler, "emit"), (handler.formatter, "format"))
-            for part, name in (*parts, *((f, "filter") for f in handler.filters)):
-                own = None if part is None else protocols.own_method(frame, Real(part), name)
-                if own is not None:
-                    frame.scanner.run_bound(own, Arguments([NOTHING], {}), frame, node)
-        current = current.parent if current.propagate else None
 
 
 def _on_random(frame: Frame, obj: Any, name: str, arguments: Arguments, node: ast.AST) -> Value:
