@@ -20,11 +20,12 @@ import pytest
 from compat.fuzz import clock
 from compat.fuzz.__main__ import REGRESSIONS, main
 from compat.fuzz.canonical import mask, plain, rename
-from compat.fuzz.case import Verdict, judge
+from compat.fuzz.case import TIES, Verdict, judge
 from compat.fuzz.compare import compare, compare_executors, held_bodies
 from compat.fuzz.generate import features, generate
 from compat.fuzz.plan import START, Channel, Edge, Graph, GraphPlan, Node, Run, Sends, all_nodes
 from compat.fuzz.pool import Settings, judge_all
+from compat.fuzz.prelude import TIE
 from compat.fuzz.run import Outcome, execute
 from compat.fuzz.shrink import shrink
 from compat.fuzz.source import script
@@ -120,6 +121,21 @@ def test_virtual_clock_jumps_and_keeps_the_order() -> None:
     assert ended == [0.001, 0.002, 7.0, 300.0]
     assert virtual == pytest.approx(300.0)
     assert time.perf_counter() - began < 5.0
+
+
+def test_timers_of_one_instant_go_off_in_the_order_in_which_they_were_set() -> None:
+    """asyncio's heap would give these in another order."""
+    ended: list[int] = []
+
+    async def everything() -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time() + 5.0
+        for number in range(20):
+            loop.call_at(at, ended.append, number)
+        await asyncio.sleep(9.0)
+
+    clock.run_virtual(everything())
+    assert ended == list(range(20))
 
 
 def test_virtual_clock_stands_still_for_a_thread() -> None:
@@ -282,17 +298,35 @@ def test_extra_bodies_must_be_allowed_and_reported(
     rich_plan: GraphPlan, rich_outcome: Outcome
 ) -> None:
     assert held_bodies(rich_plan) == {"n1", "n3"}
-    reported = {"discarded": 1, "rerun": 0}
-    for name, report, expected in [
-        ("n2", reported, []),
-        ("n2", {"discarded": 0, "rerun": 0}, ["bodies"]),
-        ("n1", reported, ["bodies"]),
-        ("n3", reported, ["bodies"]),
+    for name, lost, expected in [
+        ("n2", "n2", []),
+        ("n2", "n0", ["bodies"]),
+        ("n2", None, ["bodies"]),
+        ("n1", "n1", ["bodies"]),
+        ("n3", "n3", ["bodies"]),
     ]:
         altered = copy.deepcopy(rich_outcome)
         altered.bodies[name] += 1
-        altered.reports = [report]
+        altered.reports = [{"lost": Counter([lost] if lost else [])}]
         found = compare_executors(rich_plan, rich_outcome, altered)
+        assert [difference.aspect for difference in found] == expected
+
+
+def test_a_lost_subgraph_takes_its_bodies_with_it() -> None:
+    inner = Graph(
+        [Node("s0", sends=Sends(["s1"], 2), depth=1), Node("s1", retry=3)], [Edge([START], "s0")]
+    )
+    plan = GraphPlan(1, graph=Graph([Node("n0", subgraph=inner), Node("n1")]))
+    langgraph = Outcome(bodies=Counter(n0__s0=1, n0__s1=2))
+    for bodies, lost, expected in [
+        (Counter(n0__s0=2, n0__s1=8), Counter(n0=1), []),
+        (Counter(n0__s0=2, n0__s1=9), Counter(n0=1), ["bodies"]),
+        (Counter(n0__s0=1, n0__s1=5), Counter(n0__s1=1), []),
+        (Counter(n0__s0=2, n0__s1=4), Counter(n0__s1=1), ["bodies"]),
+        (Counter(n0__s0=2, n0__s1=4), Counter(n1=9), ["bodies"]),
+    ]:
+        alto = Outcome(bodies=bodies, reports=[{"lost": lost}])
+        found = compare_executors(plan, langgraph, alto)
         assert [difference.aspect for difference in found] == expected
 
 
@@ -302,6 +336,48 @@ def test_a_leaked_task_is_a_difference(rich_plan: GraphPlan, rich_outcome: Outco
 
 
 # --- LangGraph against itself ---
+
+
+@pytest.fixture
+def twins() -> GraphPlan:
+    """Two siblings with equal arguments, so with equal delays too."""
+    nodes = [Node("n0", writes=["c0"], sends=Sends(["n1"], 2, "shared"), depth=1)]
+    nodes.append(Node("n1", writes=["c0"], slow=3.0))
+    edges = [Edge([START], "n0")]
+    run = Run(modes=["tasks"])
+    return GraphPlan(1, [Channel("c0")], Graph(nodes, edges), run=run)
+
+
+def _order_of_results(plan: GraphPlan, delays: str) -> tuple[list[str], float]:
+    outcome = execute(plan, delays=delays)
+    chunks = [chunk[2] for chunk in outcome.rounds[0].chunks]
+    ids = [chunk["id"] for chunk in chunks if "input" in chunk]
+    return [ids.index(c["id"]) for c in chunks if "result" in c], outcome.virtual
+
+
+def test_broken_ties_end_in_either_order_and_change_nothing_else(twins: GraphPlan) -> None:
+    usual, seconds = _order_of_results(twins, "0")
+    assert usual == [0, 1, 2]
+    orders = [_order_of_results(twins, delays) for delays in TIES]
+    assert {tuple(order) for order, _ in orders} == {(0, 1, 2), (0, 2, 1)}
+    assert all(0 < virtual - seconds < 3 * TIE for _, virtual in orders)
+
+
+def test_what_hangs_on_the_load_is_not_generated_or_shrunk_to() -> None:
+    plan = next(
+        plan
+        for plan in map(generate, range(3000))
+        if not plan.run.asynchronous
+        and plan.run.checkpointer
+        and any(node.mutate == "input" for node in plan.graph.nodes)
+    )
+    assert plan.run.durability == "sync"
+
+    def fails(smaller: GraphPlan) -> bool:
+        mutates = any(node.mutate == "input" for node in smaller.graph.nodes)
+        return bool(mutates and smaller.run.checkpointer)
+
+    assert shrink(plan, fails, seconds=20).run.durability == "sync"
 
 
 @pytest.mark.slow
@@ -321,7 +397,7 @@ def test_other_delays_change_orders() -> None:
     assert found["stream order"] > 3
 
 
-def test_a_swapped_pair_is_explained_by_other_delays(
+def test_a_swapped_pair_is_explained_by_a_tie(
     rich_plan: GraphPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = execute
@@ -336,6 +412,9 @@ def test_a_swapped_pair_is_explained_by_other_delays(
     verdict = judge(rich_plan)
     assert verdict.unexplained == []
     assert [text.split(" at ")[0] for text in verdict.explained] == ["stream order"]
+    summary = Summary("alto")
+    summary.add(verdict)
+    assert summary.explained_by == Counter({"ties broken": 1})
 
 
 @pytest.mark.slow

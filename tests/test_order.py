@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_alto.core.order import StepOrder, Turn, WakeAt
+from langgraph_alto.core.order import TOGETHER, StepOrder, Turn, WakeAt
 
 # By hand
 
@@ -111,6 +111,52 @@ def test_the_end_of_an_unknown_body_changes_nothing() -> None:
     order.began("a", zero=1.0)
     order.ended("b")
     assert order.horizon(now=3.0) == 2.0
+
+
+# Ties: outputs less than TOGETHER apart
+
+
+def test_an_output_may_come_a_moment_early() -> None:
+    order = StepOrder(["real", "ahead"])
+    order.began("real", zero=10.0)
+    order.wait("ahead", offset=3.0, is_end=False)
+    assert order.next(now=12.0) == WakeAt(13.0 - TOGETHER, "ahead")
+    assert order.next(now=13.0 - TOGETHER) == Turn("ahead")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "at"),
+    [(["ahead", "real", "other"], 13.0 - TOGETHER), (["real", "ahead", "other"], 13.0)],
+    ids=["all that run come after it", "one that runs comes before it"],
+)
+def test_an_end_may_come_early_if_its_task_is_the_first(tasks: list[str], at: float) -> None:
+    order = StepOrder(tasks)
+    order.began("other", zero=9.0)
+    order.began("real", zero=10.0)
+    order.wait("ahead", offset=3.0, is_end=True)
+    assert order.next(now=12.0) == WakeAt(at, "ahead")
+
+
+def test_an_end_may_come_early_when_the_tasks_before_it_have_ended() -> None:
+    order = StepOrder(["first", "ahead", "last"])
+    order.began("first", zero=10.0)
+    order.began("last", zero=10.0)
+    order.wait("ahead", offset=TOGETHER / 2, is_end=True)
+    assert isinstance(order.next(now=10.0), WakeAt)
+    order.ended("first")
+    assert order.next(now=10.0) == Turn("ahead")
+
+
+def test_what_is_emitted_together_is_handed_out_in_turns() -> None:
+    order = StepOrder(["a", "b"])
+    order.wait("a", offset=1.0 + TOGETHER * 0.3, is_end=False)
+    order.wait("b", offset=1.0 + TOGETHER * 0.1, is_end=False)
+    assert order.next(now=0.0) == Turn("a")
+    assert not order.goes_on("a", 1.0 + TOGETHER * 0.5, now=0.0, is_end=False)
+    order.release("a")
+    order.wait("a", offset=1.0 + TOGETHER * 0.5, is_end=False)
+    assert order.next(now=0.0) == Turn("b")
+    assert order.goes_on("b", 1.0 - TOGETHER, now=0.0, is_end=False)
 
 
 # goes_on: the holder of the turn keeps it

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,53 @@ def test_it_grows_until_all_waiting_tasks_have_a_thread() -> None:
     with GrowingPool(64) as pool:
         found = [pool.submit(together.wait, 20) for _ in range(40)]
         assert sorted(f.result() for f in found) == list(range(40))
+
+
+class _Slow(SimpleQueue[Any]):
+    """A queue in which work arrives just after the first thread found nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked, self.arrived, self.taken, self.other_waits = (
+            threading.Event() for _ in range(4)
+        )
+        self.first: threading.Thread | None = None
+
+    def get_nowait(self) -> Any:
+        me = threading.current_thread()
+        if self.looked.is_set() and me is not self.first:
+            assert self.taken.wait(20)  # the first thread is the one that takes it
+        try:
+            return super().get_nowait()
+        except Empty:
+            if self.first is None:
+                self.first = me
+                self.looked.set()
+                assert self.arrived.wait(20)
+            raise
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        if threading.current_thread() is not self.first:
+            self.other_waits.set()
+        return super().get(*args, **kwargs)
+
+
+def test_a_thread_that_took_late_work_does_not_count_as_idle() -> None:
+    together = threading.Barrier(3)
+    with GrowingPool(10) as pool:
+        pool._queue = queue = _Slow()
+        pool.submit(bool)
+        assert queue.looked.wait(20)
+
+        def late() -> int:
+            queue.taken.set()
+            return together.wait(5)
+
+        found = [pool.submit(late)]
+        queue.arrived.set()
+        assert queue.other_waits.wait(20)
+        found += [pool.submit(together.wait, 5) for _ in range(2)]
+        assert sorted(future.result(20) for future in found) == [0, 1, 2]
 
 
 def test_it_never_grows_beyond_its_limit() -> None:

@@ -10,12 +10,13 @@ The rooms, in the order in which a case goes through them:
 - `plan`       a graph and its run as plain data
 - `generate`   seed -> plan
 - `source`     plan -> Python module, which is also the printed script
+- `prelude`    the head of that module, and how long its bodies wait
 - `build`      module -> graph with checkpointer, store and cache
 - `clock`      the event loop on virtual time: exact orders, no waiting
 - `run`        runs a plan on one executor and notes what happened
 - `canonical`  values of a run as plain data, ids renamed or masked
 - `compare`    two outcomes, aspect by aspect
-- `case`       both executors, and LangGraph under other delays to explain differences
+- `case`       both executors, and LangGraph against itself to explain differences
 - `shrink`     the smallest plan that still differs
 - `pool`       worker processes under a watchdog
 - `summary`    figures, coverage, and whether the gate holds
@@ -25,5 +26,8 @@ Async graphs run on virtual time, so equal delays give equal orders and everythi
 exactly. Sync graphs (and bodies in threads) take real time: within a step their order does
 not count. LangGraph differs from itself when delays change, because the errors, interrupts
 and chunks of siblings race. A difference is *explained* if LangGraph shows one in the same
-aspect under other delays, and it fails the gate if not.
+aspect, and it fails the gate if not. The report counts by what LangGraph differs from itself,
+from strong evidence to weak: the very same delays once more; delays that are the same to a
+millisecond, so that what would end in the same instant does not (*ties broken*); other delays.
+The cases that only other delays explain are listed in the JSON: they are worth a look.
 """

@@ -1,8 +1,9 @@
 """One case from end to end: run it on both executors, and judge what differs.
 
 LangGraph differs from itself when delays change, since the errors and interrupts of siblings
-race. So a difference counts only where LangGraph shows none in the same aspect under several
-other delays.
+race. So a difference counts only where LangGraph shows none in the same aspect: first under the
+very same delays, then with ties broken, at last under other delays. The verdict says which of
+them explained it, from strong evidence to weak.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from compat.fuzz.generate import features
 from compat.fuzz.plan import GraphPlan
 from compat.fuzz.run import Executor, Outcome, execute
 
+TIES = ("+1", "+2", "+3", "+4", "+5", "+6")
+"""The same delays to a millisecond: what would end in the same instant ends in one order or
+another."""
+
 OTHER_DELAYS = ("1", "-0", "~2", "none", "~3", "~4", "~5", "~6")
 """The baseline: other seeds, every delay mirrored ("-0"), no delay at all, and delays that
 break ties ("~")."""
 
-SAME_DELAYS_AGAIN = 10
+SAME_DELAYS_AGAIN = 20
 """With threads in it even the same delays give other orders. On the virtual clock fewer are
 enough: for what LangGraph takes from a set (siblings that fail in the same instant)."""
 
@@ -65,10 +70,14 @@ def judge(
     _note(verdict, langgraph, other)
     differences = _differences(plan, executor, langgraph, other)
     if differences:
-        unexplained = _unexplained(plan, langgraph, differences, {d.aspect for d in baseline})
-        verdict.aspects = sorted({difference.aspect for difference in unexplained})
-        verdict.unexplained = [str(difference) for difference in unexplained]
-        verdict.explained = [str(d) for d in differences if d not in unexplained]
+        causes = _causes(plan, langgraph, {difference.aspect for difference in differences})
+        verdict.aspects = sorted(aspect for aspect, delays in causes.items() if delays is None)
+        for difference in differences:
+            delays = causes[difference.aspect]
+            if delays is None:
+                verdict.unexplained.append(str(difference))
+            else:
+                verdict.explained.append(f"{difference} (delays {delays})")
     return verdict
 
 
@@ -83,7 +92,8 @@ def differs(plan: GraphPlan, executor: Executor, aspects: set[str]) -> bool:
             if difference.aspect in aspects
         ]
         if differences:
-            return bool(_unexplained(plan, langgraph, differences, set()))
+            found = {difference.aspect for difference in differences}
+            return None in _causes(plan, langgraph, found).values()
     return False
 
 
@@ -95,17 +105,17 @@ def _differences(
     return compare(plan, langgraph, other)
 
 
-def _unexplained(
-    plan: GraphPlan, langgraph: Outcome, differences: list[Difference], shown: set[str]
-) -> list[Difference]:
-    """The differences in aspects in which LangGraph never differs from itself."""
+def _causes(plan: GraphPlan, langgraph: Outcome, aspects: set[str]) -> dict[str, str | None]:
+    """For each aspect the delays under which LangGraph differs from itself in it, or None."""
+    causes: dict[str, str | None] = dict.fromkeys(aspects)
     again = ("0",) * (3 if plan.has_exact_order() else SAME_DELAYS_AGAIN)
-    for delays in itertools.chain(OTHER_DELAYS, again):
-        left = [difference for difference in differences if difference.aspect not in shown]
-        if not left:
-            return []
-        shown |= {d.aspect for d in compare(plan, langgraph, execute(plan, delays=delays))}
-    return [difference for difference in differences if difference.aspect not in shown]
+    for delays in itertools.chain(again, TIES, OTHER_DELAYS):
+        if None not in causes.values():
+            break
+        for difference in compare(plan, langgraph, execute(plan, delays=delays)):
+            if causes.get(difference.aspect, "not asked") is None:
+                causes[difference.aspect] = delays
+    return causes
 
 
 def _note(verdict: Verdict, langgraph: Outcome, other: Outcome) -> None:

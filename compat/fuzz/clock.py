@@ -10,6 +10,7 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,6 +22,9 @@ STUCK_AFTER = 10.0
 TURN = 1e-6
 """Seconds that a turn of the loop takes. As in real life, code takes time as well: without it,
 all that happens between two delays would be at the same instant, and its order undefined."""
+
+TIE = 1e-12
+"""Seconds between two timers of one instant: far below a turn, and above a float's last bit."""
 
 THREAD_PATIENCE = 0.25
 """Real seconds for which the clock stands still for a thread. Not for ever: the thread may
@@ -67,11 +71,27 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
+        self._timers = 0
         super().__init__(self._jumping)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._jumping.now
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As asyncio's, with the timers of one instant in the order in which they were set.
+
+        asyncio keeps timers in a heap, which gives equal ones in an order that hangs on all
+        the others: a timer more or less anywhere would swap siblings that wait equally long.
+        """
+        self._timers += 1
+        return super().call_at(when + self._timers * TIE, callback, *args, context=context)
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[..., T], *args: Any

@@ -25,6 +25,7 @@ from compat.fuzz.plan import (
     Sends,
     Stage,
     all_nodes,
+    settle,
 )
 
 MOST_TASKS = 60
@@ -57,6 +58,7 @@ def generate(seed: int) -> GraphPlan:
             _reconcile(node)
         if any(node.interrupts for node in all_nodes(plan)) and r.random() < 0.9:
             plan.run.checkpointer = plan.run.checkpointer or "memory"
+        settle(plan)
         return plan
     raise AssertionError(f"seed {seed}: every attempt was too large")
 
@@ -282,9 +284,6 @@ def _mutate(r: random.Random, plan: GraphPlan) -> None:
     how = r.choice(["input", "global"])
     for node in _some(r, plan):
         node.mutate = how
-    if how == "input" and not plan.run.asynchronous and plan.run.checkpointer:
-        # Else LangGraph saves the checkpoint in a thread while the body changes what is in it.
-        plan.run.durability = "sync"
 
 
 def _declare(r: random.Random, plan: GraphPlan) -> None:

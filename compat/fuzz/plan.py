@@ -211,6 +211,15 @@ def all_nodes(plan: GraphPlan) -> list[Node]:
     return nodes + (plan.flow.tasks if plan.flow else [])
 
 
+def settle(plan: GraphPlan) -> None:
+    """Change what would make LangGraph's own outcome hang on the machine's load."""
+    run = plan.run
+    mutates = any(node.mutate == "input" for node in all_nodes(plan))
+    if mutates and run.checkpointer and not run.asynchronous:
+        # Else it saves the checkpoint in a thread while the body changes what is in it.
+        run.durability = "sync"
+
+
 def _compact(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kept = {}

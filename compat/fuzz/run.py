@@ -55,6 +55,10 @@ class Outcome:
         """A counter of the executor's reports, summed over the runs."""
         return sum(report[name] for report in self.reports)
 
+    def lost(self) -> Counter[str]:
+        """Executions that were discarded or run again, by the name of their body."""
+        return sum((report["lost"] for report in self.reports), Counter())
+
 
 class _Bodies(logging.Handler):
     """Counts the bodies that began: they say so through logging."""
@@ -357,9 +361,21 @@ def _versions(versions: dict[str, Any]) -> dict[str, int]:
     return {name: int(str(version).split(".")[0]) for name, version in versions.items()}
 
 
+def _body_name(span: Any) -> str:
+    """The name by which a body says that it ran; those of subgraphs begin with their node's."""
+    levels = [part.split(":")[0] for part in span.namespace if not part.isdigit()]
+    return "__".join([*filter(None, levels), span.node])
+
+
 def _report(report: Any) -> dict[str, Any]:
     names = ("started", "adopted", "discarded", "rerun", "abandoned")
     found: dict[str, Any] = {name: getattr(report, name) for name in names}
+    lost = ("discarded", "rerun")
+    found["lost"] = Counter(
+        _body_name(span)
+        for span in report.timeline
+        if span.outcome in lost and span.reason != "it had not begun"
+    )
     found["held"] = dict(report.held)
     found["fallbacks"] = list(report.fallbacks)
     return found

@@ -7,7 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from compat.fuzz.plan import END, START, Edge, Graph, GraphPlan, Node, Run, all_graphs, all_nodes
+from compat.fuzz.plan import (
+    END,
+    START,
+    Edge,
+    Graph,
+    GraphPlan,
+    Node,
+    Run,
+    all_graphs,
+    all_nodes,
+    settle,
+)
 
 _KEEP = {"name", "subgraph", "seed", "asynchronous"}
 
@@ -30,6 +41,9 @@ def shrink(
         for smaller in candidates(plan):
             if clock() > ends:
                 return plan
+            settle(smaller)
+            if smaller == plan:
+                continue
             try:
                 failed = fails(smaller)
             except Exception:

@@ -10,102 +10,7 @@ only on what it was given, never on how often or in which order bodies were call
 from __future__ import annotations
 
 from compat.fuzz.plan import Branch, Graph, GraphPlan, Node, Run, Sends, all_nodes
-
-PRELUDE = """\
-import asyncio
-import logging
-import operator
-import sys
-import time
-from typing import Annotated, TypedDict
-
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables.utils import AddableDict
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.config import get_stream_writer
-from langgraph.errors import NodeError
-from langgraph.func import entrypoint, task
-from langgraph.graph import END, START, StateGraph, add_messages
-from langgraph.runtime import Runtime
-from langgraph.store.memory import InMemoryStore
-from langgraph.types import CachePolicy, Command, RetryPolicy, Send, interrupt
-
-log = logging.getLogger("compat.fuzz.body")
-DELAYS = "{delays}"
-SEEN = []
-
-
-class Trouble(Exception):
-    pass
-
-
-def number(text):
-    value = 7
-    for character in text:
-        value = (value * 31 + ord(character)) % 4294967291
-    return value
-
-
-def share(key):
-    if DELAYS == "none":
-        return 0.0
-    part = number("{seed}/" + DELAYS.lstrip("-") + "/" + key) / 4294967291
-    return 1.0 - part if DELAYS.startswith("-") else part
-
-
-def text(value):
-    items = value if isinstance(value, list) else [value]
-    words = [str(getattr(item, "content", item)) for item in items]
-    return ",".join(word for word in words if "id:" not in word)[-40:]
-
-
-def chain(left, right):
-    return [*left, *[f"{{len(left) + i}}>{{item}}" for i, item in enumerate(right)]]
-
-
-async def pause(key, slow):
-    await asyncio.sleep(share(key) * slow)
-
-
-def pause_now(key):
-    time.sleep(int(share(key) * 3) * 0.003)
-
-
-class Parrot(BaseChatModel):
-    slow: float = 0.0
-
-    @property
-    def _llm_type(self):
-        return "parrot"
-
-    def _words(self, messages):
-        said = str(messages[-1].content)
-        return [f"<{{said}}>", "ha", "ho"[: 1 + number(said) % 2]]
-
-    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        message = AIMessage(content="".join(self._words(messages)))
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
-        for word in self._words(messages):
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
-            if run_manager:
-                run_manager.on_llm_new_token(word, chunk=chunk)
-            yield chunk
-
-    async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
-        for word in self._words(messages):
-            await asyncio.sleep(share(word) * self.slow)
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
-            if run_manager:
-                await run_manager.on_llm_new_token(word, chunk=chunk)
-            yield chunk
-
-
-parrot = Parrot(slow={model_slow})
-"""
+from compat.fuzz.prelude import prelude
 
 ANNOTATIONS = {
     "list": "Annotated[list, operator.add]",
@@ -119,28 +24,21 @@ ANNOTATIONS = {
 def render(plan: GraphPlan, delays: str = "0") -> str:
     """The plan as a module with `build(checkpointer, store, cache)`.
 
-    `delays` selects the waiting times: any text is a seed, "-" before it mirrors each
-    delay (what was first is last), "none" means no waiting. "~" lets siblings differ that
-    would take equally long, since nobody may count on their order: calls with equal
-    arguments get different delays, and bodies that don't wait do. For LangGraph's
-    baseline only: it counts calls, which is shared state.
+    `delays` selects the waiting times, see `prelude`. Bodies that don't wait do where ties are
+    broken: nobody may count on the order of siblings that take equally long.
     """
-    model_slow = 0.3 if plan.run.asynchronous else 0.0
-    prelude = PRELUDE.format(delays=delays, seed=plan.seed, model_slow=model_slow)
+    apart = delays.startswith("+")
     if delays.startswith("~"):
         plan = plan.copy()
         for node in all_nodes(plan):
             node.no_wait = node.blocking
-        head = "def share(key):\n"
-        counted = "    CALLS.append(key)\n    key += str(len(CALLS))\n"
-        prelude = prelude.replace(head, f"CALLS = []\n\n\n{head}{counted}")
-    parts = [prelude]
+    parts = [prelude(plan.seed, delays, 0.3 if plan.run.asynchronous else 0.0)]
     if plan.flow is not None:
         parts.append(_flow(plan))
     else:
         fields = [f"    {c.name}: {ANNOTATIONS[c.kind]}" for c in plan.channels]
         parts.append("class State(TypedDict, total=False):\n" + "\n".join(fields or ["    pass"]))
-        parts.extend(_Writer(plan).graph(plan.graph, ""))
+        parts.extend(_Writer(plan, apart).graph(plan.graph, ""))
     return "\n\n".join(parts) + "\n"
 
 
@@ -215,8 +113,9 @@ def first_input(plan: GraphPlan, turn: int = 0) -> object:
 class _Writer:
     """Renders the state graphs of one plan."""
 
-    def __init__(self, plan: GraphPlan) -> None:
+    def __init__(self, plan: GraphPlan, apart: bool = False) -> None:
         self.plan = plan
+        self.apart = apart  # bodies that don't wait get a moment, so that they don't tie
         coroutines = plan.run.asynchronous and not plan.run.sync_routers
         self.async_word = "async " if coroutines else ""
         # Between threads, what siblings see of each other's side effects is anybody's guess:
@@ -300,6 +199,9 @@ class _Writer:
             f'    log.info("%s %s", {name!r}, seen)',
         ]
         lines += _waiting(node, name, asynchronous, self.plan.channels[0].name, self.exact)
+        if self.apart and node.no_wait:
+            moment = 'await pause("", 0.0)' if asynchronous else 'time.sleep(own_share("") * 0.002)'
+            lines.append(f"    {moment}")
         lines.append(f'    mark = f"{node.name}[{{key}}]{{number(seen):08x}}"')
         lines += self.features(node, prefix, asynchronous)
         lines += self.ending(node)

@@ -14,6 +14,9 @@ from compat.fuzz.case import Verdict
 LEAST_ADOPTING = 0.30
 """Share of the graphs that must adopt something, or the gate proves too little."""
 
+OTHER_DELAYS = "other delays"
+"""What explains a difference least: such cases are listed in the JSON, to be looked at."""
+
 SHARE_NEEDS = 50
 """A share of fewer graphs than this says nothing."""
 
@@ -31,6 +34,8 @@ class Summary:
     langgraph_trouble: list[int] = field(default_factory=list)
     failures: list[Verdict] = field(default_factory=list)
     explained_aspects: Counter[str] = field(default_factory=Counter)
+    explained_by: Counter[str] = field(default_factory=Counter)
+    weakly: list[str] = field(default_factory=list)
     baseline_aspects: Counter[str] = field(default_factory=Counter)
     features: Counter[str] = field(default_factory=Counter)
     counters: Counter[str] = field(default_factory=Counter)
@@ -51,6 +56,12 @@ class Summary:
         elif verdict.explained:
             self.explained += 1
         self.explained_aspects.update({text.split(" at ")[0] for text in verdict.explained})
+        self.explained_by.update(map(_evidence, verdict.explained))
+        self.weakly += [
+            f"seed {verdict.seed} {text}"
+            for text in verdict.explained
+            if _evidence(text) == OTHER_DELAYS
+        ]
         self.baseline += bool(verdict.baseline)
         self.baseline_aspects.update(set(verdict.baseline))
         self.features.update(verdict.features)
@@ -81,6 +92,8 @@ class Summary:
             "unexplained": len(self.failures),
             "explained": self.explained,
             "explained_aspects": dict(self.explained_aspects),
+            "explained_by": dict(self.explained_by),
+            "explained_by_other_delays": self.weakly,
             "baseline": self.baseline,
             "baseline_aspects": dict(self.baseline_aspects),
             "langgraph_trouble": self.langgraph_trouble,
@@ -114,6 +127,7 @@ class Summary:
         table.add_row(
             "explained differences", f"{self.explained} {_counts(self.explained_aspects)}"
         )
+        table.add_row("explained by LangGraph with", _counts(self.explained_by))
         table.add_row(
             "LangGraph against itself", f"{self.baseline} {_counts(self.baseline_aspects)}"
         )
@@ -143,6 +157,11 @@ class Summary:
 
 def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
+
+
+def _evidence(explained: str) -> str:
+    delays = explained.rpartition("(delays ")[2].rstrip(")")
+    return {"0": "the same delays", "+": "ties broken"}.get(delays[:1], OTHER_DELAYS)
 
 
 def _first_line(failure: Verdict) -> str:

@@ -77,7 +77,8 @@ class HandingOut(Driver):
         if self.order is None:
             self.grant(ahead)
         else:
-            self.order.wait(ahead.adopted.id, offset)
+            is_end = not ahead.outbox.emissions
+            self.order.wait(ahead.adopted.id, offset, is_end=is_end)
 
     def emitted(self, ahead: AheadTask) -> None:
         """An adopted body emitted something, or ended."""
@@ -110,7 +111,10 @@ class HandingOut(Driver):
                 # the turn to each other for ever.
                 ahead.owes_output = False
                 return True
-            return self.order is None or self.order.goes_on(ahead.adopted.id, offset, self.clock())
+            if self.order is None:
+                return True
+            key, is_end = ahead.adopted.id, not ahead.outbox.emissions
+            return self.order.goes_on(key, offset, self.clock(), is_end=is_end)
 
     def pass_turn(self, ahead: AheadTask) -> None:
         """Let others hand out; the task queues again if it has more."""

@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from types import FunctionType
 from typing import Any, Self
 
+from langgraph.channels import NamedBarrierValue, NamedBarrierValueAfterFinish, Topic
+
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import AsyncRun
@@ -17,12 +19,28 @@ from langgraph_alto._langgraph.run_sync import SyncRun
 
 _reserved_id: ContextVar[str | None] = ContextVar("alto_reserved_id", default=None)
 
-
-def _create_checkpoint(*args: Any, id: str | None = None, **kwargs: Any) -> Any:
-    return names.create_checkpoint(*args, id=id or _reserved_id.get(), **kwargs)
+_CHANGED_IN_PLACE = (NamedBarrierValue, NamedBarrierValueAfterFinish, Topic)
 
 
-# LangGraph's method with one name in it replaced: it makes the checkpoint's id inside.
+def _create_checkpoint(
+    previous: Any, channels: Any, *args: Any, id: str | None = None, **kwargs: Any
+) -> Any:
+    """LangGraph's function, with the reserved id and with containers of the checkpoint's own.
+
+    A checkpoint is saved in the background, and these channels hand out the very container
+    that they change in the next step. If its tasks ran ahead, that step is over at once: without
+    a copy, what it changed would be saved with the step before it.
+    """
+    id = id or _reserved_id.get()
+    made = names.create_checkpoint(previous, channels, *args, id=id, **kwargs)
+    values = made["channel_values"]
+    for key, channel in (channels or {}).items():
+        if isinstance(channel, _CHANGED_IN_PLACE) and key in values:
+            values[key] = channel.copy().checkpoint()
+    return made
+
+
+# LangGraph's method with one name in it replaced: it makes the checkpoint inside.
 _original_put = names.PregelLoop._put_checkpoint
 _put_checkpoint = FunctionType(
     _original_put.__code__,
@@ -65,7 +83,7 @@ class _AltoLoop:
             super()._put_checkpoint(metadata)  # type: ignore[misc]
             return
         reserved = alto.reservation.take(self.step)
-        if reserved is None:
+        if reserved is None and not alto.has_ahead():
             super()._put_checkpoint(metadata)  # type: ignore[misc]
             return
         token = _reserved_id.set(reserved)

@@ -89,9 +89,15 @@ class GrowingPool(Executor):
         try:
             return self._queue.get_nowait()
         except Empty:
-            with self._lock:
+            pass
+        with self._lock:
+            # Looked at and counted in one go: a thread that counts as idle and took work that
+            # came in between would leave a later task without a thread.
+            try:
+                return self._queue.get_nowait()
+            except Empty:
                 self._idle += 1
-            return self._queue.get()
+        return self._queue.get()
 
     def _watch(self) -> None:
         taken = 0

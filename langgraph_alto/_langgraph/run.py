@@ -168,7 +168,7 @@ class Run(Watching):
                 and self.scheduler is not None
                 and not self.scheduler.is_idle
             ):
-                self.order = None if self.eager else StepOrder()
+                self.order = None if self.eager else StepOrder(tasks)
                 self._tell_step()
                 self._begin_order(tasks)
             if self.recording:
@@ -542,9 +542,15 @@ class Run(Watching):
             if index is None:
                 return None
             loop = self.loop
+            if loop.step == ahead.step:  # just committed: its step is about to begin
+                checkpoint_id = loop.checkpoint["id"]
+            else:
+                checkpoint_id = self.reservation.reserve(loop.step)
+                if loop.checkpointer is None:  # no other client can write in between
+                    self.reservation.confirm(loop.step, True)
             place: dict[str, Any] = {
                 "step": ahead.step,
-                "checkpoint_id": self.reservation.reserve(loop.step),
+                "checkpoint_id": checkpoint_id,
                 "checkpoint_v": loop.checkpoint["v"],
                 "parent_ns": loop.config[names.CONF].get(names.CONFIG_KEY_CHECKPOINT_NS, ""),
             }
@@ -559,6 +565,11 @@ class Run(Watching):
         if verdict is None or not verdict.needs_identity:
             return None
         return ahead.identity.known() if self.identity_of(ahead) is not None else None
+
+    def has_ahead(self) -> bool:
+        """Whether a body runs, or ran, that is not real yet."""
+        with self.lock:
+            return any(ahead.adopted is None for ahead in self.aheads.values())
 
     def has_exposed(self) -> bool:
         """Whether a body was told an identity that depends on the reserved checkpoint id."""

@@ -298,10 +298,10 @@ class AsyncRun(Run):
     async def confirm_head(self) -> None:
         """Before a reserved checkpoint id is used: is the thread's head still our parent?"""
         loop = self.loop
-        if not self.reservation.is_open(loop.step):
+        if not self.reservation.is_open(loop.step) or loop.checkpointer is None:
             return
         is_ours = self.has_exposed()
-        if is_ours and loop.checkpointer is not None:
+        if is_ours:
             saving = getattr(loop, "_put_checkpoint_fut", None)
             if saving is not None:
                 await asyncio.wait({saving})

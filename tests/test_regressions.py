@@ -1,0 +1,201 @@
+"""Differences that the fuzzer found, each in the smallest graph that shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from typing import Annotated, Any, TypedDict
+from uuid import UUID
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, RetryPolicy, Send
+
+from compat.fuzz.clock import run_virtual
+from langgraph_alto import accelerate, record
+from langgraph_alto.testing import VirtualClock
+
+
+class State(TypedDict, total=False):
+    """What the graphs keep."""
+
+    found: Annotated[list[str], operator.add]
+
+
+class SlowSaver(InMemorySaver):
+    """Saves in the background, as savers do, and looks at the checkpoint late."""
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        await asyncio.sleep(0.5)
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+
+async def planner(state: State) -> Command[str]:
+    return Command(goto=[Send("worker", {"found": []})])
+
+
+async def slow(state: State) -> State:
+    await asyncio.sleep(3.0)
+    return {"found": ["slow"]}
+
+
+# Seed 4437. A join of edges hands out the very set that it changes in the next step. LangGraph
+# has the same trouble with itself, when a body ends before the checkpoint before it is saved.
+
+
+@pytest.mark.parametrize("defer", [False, True])
+def test_a_checkpoint_does_not_hold_what_the_next_step_changed(defer: bool) -> None:
+    async def worker(state: State) -> State:
+        await asyncio.sleep(2.0)
+        return {"found": ["worker"]}
+
+    async def join(state: State) -> State:
+        return {"found": ["join"]}
+
+    builder = StateGraph(State)
+    builder.add_node("planner", planner)
+    builder.add_node("slow", slow)
+    builder.add_node("worker", worker)
+    builder.add_node("join", join, defer=defer)
+    builder.add_edge(START, "planner")
+    builder.add_edge(START, "slow")
+    builder.add_edge(["planner", "worker"], "join")
+    saver = SlowSaver()
+    graph = builder.compile(saver)
+
+    async def history(app: Any, thread: str) -> list[Any]:
+        config: RunnableConfig = {"configurable": {"thread_id": thread}}
+        await app.ainvoke({"found": []}, config)
+        saved = [found.checkpoint["channel_values"] async for found in saver.alist(config)]
+        following = [state.next async for state in app.aget_state_history(config)]
+        return list(zip(following, saved, strict=True))
+
+    async def both() -> tuple[list[Any], list[Any]]:
+        return await history(graph, "1"), await history(accelerate(graph), "2")
+
+    with record() as runs:
+        langgraph, alto = VirtualClock().run(both())
+    assert runs[0].adopted >= 1
+    assert alto == langgraph
+    assert ("worker",) in [following for following, _ in alto]
+
+
+# Seed 902 and ten others. Handlers see the error of an attempt before LangGraph puts its note on
+# it; what an attempt ahead of its step told them came later, with the note of another task.
+
+
+class Errors(BaseCallbackHandler):
+    """Keeps each error, with the notes that it had and the task that it came from."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[BaseException, list[str]]] = []
+        self.tasks: list[str] = []
+
+    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+        if kwargs.get("name") == "worker":
+            self.tasks.append(kwargs["metadata"]["langgraph_checkpoint_ns"].partition(":")[2])
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        if "attempt" in str(error):
+            self.seen.append((error, list(getattr(error, "__notes__", []))))
+
+
+@pytest.mark.parametrize("attempts", [2, 3])
+def test_handlers_see_the_error_of_an_attempt_without_a_note(attempts: int) -> None:
+    tries: list[int] = []
+
+    async def worker(state: State) -> State:
+        await asyncio.sleep(0.1)
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectionError(f"attempt {len(tries)}")
+        return {"found": ["worker"]}
+
+    builder = StateGraph(State)
+    builder.add_node("planner", planner)
+    builder.add_node("slow", slow)
+    builder.add_node(
+        "worker",
+        worker,
+        retry_policy=RetryPolicy(max_attempts=attempts, initial_interval=0.1, jitter=False),
+        metadata={"alto": {"effects": "idempotent"}},
+    )
+    builder.add_edge(START, "planner")
+    builder.add_edge(START, "slow")
+    graph = builder.compile()
+
+    def errors(app: Any) -> Errors:
+        tries.clear()
+        handler = Errors()
+        run = app.ainvoke({"found": []}, {"callbacks": [handler]})
+        if attempts < 3:
+            with pytest.raises(ConnectionError, match="attempt 2"):
+                VirtualClock().run(run)
+        else:
+            VirtualClock().run(run)
+        return handler
+
+    with record() as runs:
+        for handler in (errors(graph), errors(accelerate(graph))):
+            assert [str(error) for error, _ in handler.seen[:2]] == ["attempt 1", "attempt 2"]
+            assert [notes for _, notes in handler.seen[:2]] == [[], []]
+            # Later the note is there, and names the real task.
+            note = f"During task with name 'worker' and id '{handler.tasks[0]}'"
+            assert [error.__notes__ for error, _ in handler.seen[:2]] == [[note], [note]]
+    assert runs[0].adopted == 1
+
+
+# Seed 15851. Times are measured: what siblings emit as soon as they begin has nearly the same
+# age, and must come in the order of the tasks all the same.
+
+
+class Starts(BaseCallbackHandler):
+    """The names of what began, in order."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+        self.names.append(str(kwargs.get("name")))
+
+
+def test_siblings_begin_in_the_order_of_the_tasks() -> None:
+    async def worker(state: State) -> State:
+        await asyncio.sleep(5.0)
+        return {"found": ["worker"]}
+
+    async def other(state: State) -> State:
+        await asyncio.sleep(1.0)
+        return {"found": ["other"]}
+
+    builder = StateGraph(State)
+    for name, body in [("planner", planner), ("slow", slow), ("worker", worker), ("other", other)]:
+        builder.add_node(name, body)
+    builder.add_edge(START, "planner")
+    builder.add_edge(START, "slow")
+    builder.add_edge("slow", "other")
+    graph = builder.compile()
+
+    def starts(app: Any) -> list[str]:
+        handler = Starts()
+        run_virtual(app.ainvoke({"found": []}, {"callbacks": [handler]}))
+        return handler.names
+
+    with record() as runs:
+        langgraph, alto = starts(graph), starts(accelerate(graph))
+    assert runs[0].adopted == 1
+    assert alto == langgraph == ["LangGraph", "planner", "slow", "worker", "other"]
