@@ -36,6 +36,7 @@ from pydantic import BaseModel
 
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.identity import lazy_str
+from langgraph_alto._langgraph.narrowed import NarrowedState
 from langgraph_alto._langgraph.recorder import (
     CUSTOM,
     EVENTS,
@@ -348,6 +349,57 @@ def test_events_of_astream_events_are_the_same() -> None:
     assert {"on_chat_model_stream", "on_parser_stream", "on_chain_stream"} <= kinds
 
 
+def shared_log() -> tuple[list[Any], list[Any]]:
+    """Handlers of several kinds that note into one list, and that list."""
+    notes: list[Any] = []
+
+    def note_as(kind: type[Any], name: str) -> Any:
+        handler = kind()
+        handler.notes = _Named(name, notes)
+        return handler
+
+    kinds = {"a": ANoting, "b": Noting, "c": V2, "d": Tapping, "e": ANoting, "f": Tapping}
+    return [note_as(kind, name) for name, kind in kinds.items()], notes
+
+
+class _Named:
+    """Notes who noted."""
+
+    def __init__(self, name: str, notes: list[Any]) -> None:
+        self._name, self._notes = name, notes
+
+    def append(self, note: Note) -> None:
+        self._notes.append((note[0], (self._name, *note[1]), note[2]))
+
+
+@pytest.mark.parametrize("kind", ["chain in a chain", "generator"])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_handlers_are_told_in_the_same_order(kind: str, asynchronous: bool) -> None:
+    """In an asynchronous run LangChain tells those first that are told inline."""
+
+    def run(*, record: bool) -> list[Any]:
+        clock = VirtualClock()
+        handlers, notes = shared_log()
+        box = outbox()
+        runnable, value = CALLS[kind](clock)
+        attached = recorders_for(handlers, box) if record else handlers
+        if not asynchronous:
+            call(runnable, value, config_with(*attached), "stream")
+            play(box, *handlers)
+            return told(notes)
+
+        async def main() -> None:
+            await acall(runnable, value, config_with(*attached), "stream")
+            player = Player(handlers)
+            for emission in box.emissions:
+                await player.aplay(emission)
+
+        clock.run(main())
+        return told(notes)
+
+    assert run(record=True) == run(record=False)
+
+
 MIXTURES: dict[str, Callable[[], list[Noting]]] = {
     "two plain ones": lambda: [Noting(), Noting()],
     "plain and tapping": lambda: [Noting(), Tapping(), Noting()],
@@ -477,7 +529,8 @@ def test_a_handler_that_ignores_an_event_is_not_told(event: str) -> None:
             return True if name == EVENTS[event] else super().__getattribute__(name)
 
     handler = Ignoring()
-    Player([handler]).play(Emission(0.0, event, ("something",), {"run_id": uuid4()}))
+    recorders = recorders_for([handler], outbox())
+    Player([handler]).play(Emission(0.0, event, ("something",), {"run_id": uuid4()}, recorders))
     assert handler.notes == []
 
 
@@ -501,8 +554,9 @@ def test_an_error_of_a_handler_stays_its_own(caplog: pytest.LogCaptureFixture) -
             raise RuntimeError("broken")
 
     broken, sound = Broken(), Noting()
+    recorders = recorders_for([broken, sound], outbox())
     player = Player([broken, sound])
-    player.play(Emission(0.0, "on_chain_start", ({}, {}), {"run_id": uuid4()}))
+    player.play(Emission(0.0, "on_chain_start", ({}, {}), {"run_id": uuid4()}, recorders))
     assert [n[0] for n in sound.notes] == ["on_chain_start"]
     assert "broken" in caplog.text
 
@@ -510,7 +564,9 @@ def test_an_error_of_a_handler_stays_its_own(caplog: pytest.LogCaptureFixture) -
 def test_metadata_is_known_when_a_handler_sees_it() -> None:
     handler = Noting()
     metadata = {"ns": lazy_str(lambda: "real", "placeholder"), "plain": 1}
-    emission = Emission(0.0, "on_chain_start", ({}, {}), {"run_id": uuid4(), "metadata": metadata})
+    kwargs = {"run_id": uuid4(), "metadata": metadata}
+    recorders = recorders_for([handler], outbox())
+    emission = Emission(0.0, "on_chain_start", ({}, {}), kwargs, recorders)
     Player([handler]).play(emission)
     Player([handler], provisional=True).play(emission)
     assert [n[2]["metadata"] for n in handler.notes] == [
@@ -666,6 +722,26 @@ def test_an_outbox_keeps_the_age_of_each_emission_and_tells_of_it() -> None:
     assert appended == [1, 2]
 
 
+def test_an_event_is_one_emission_however_many_are_told() -> None:
+    box, run_id = outbox(), uuid4()
+    one, two = recorders_for([Tapping(), V2()], box)
+    for recorder in (one, two, one, two):
+        recorder.on_llm_new_token("a", chunk=None, run_id=run_id)
+    two.on_llm_new_token("a", chunk=None, run_id=uuid4())
+    assert [emission.recorders for emission in box.emissions] == [[one, two], [one, two], [two]]
+
+
+def test_an_emission_that_is_being_played_is_told_nobody_else() -> None:
+    box, run_id, late = outbox(), uuid4(), Tapping()
+    one, two = recorders_for([Tapping(), late], box)
+    one.on_text("a", run_id=run_id)
+    Player([]).play(box.emissions[0])
+    two.on_text("a", run_id=run_id)
+    assert [emission.recorders for emission in box.emissions] == [[one], [two]]
+    Player([]).play(box.emissions[1])
+    assert [note[1] for note in late.notes] == [("a",)]
+
+
 def test_a_cut_outbox_keeps_nothing() -> None:
     appended: list[int] = []
     box = Outbox(lambda: 0.0, lambda: appended.append(1))
@@ -679,7 +755,26 @@ def test_a_cut_outbox_keeps_nothing() -> None:
     assert appended == [1]
 
 
-# emit="eager": what was handed out and then discarded is ended
+# Handed out eagerly
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"state": s}, lambda s: [s], lambda s: (s,)]
+)
+def test_an_input_that_is_not_settled_is_shown_as_far_as_it_is(wrap: Callable[[Any], Any]) -> None:
+    """A handler must not make its body give up by looking at all of it."""
+    asked: list[Any] = []
+    state = NarrowedState({"a": 1}, {"a"})
+    state.ask = asked.append
+    handler, box = Noting(), outbox()
+    (recorder,) = recorders_for([handler], box)
+    recorder.on_chain_start({}, wrap(state), run_id=uuid4())
+    Player([handler], provisional=True).play(box.emissions[0])
+    assert plain(handler.notes[0][1][1], {}) == plain(wrap({"a": 1}), {})
+    assert asked == []
+
+
+# What was handed out and then discarded is ended
 
 
 @pytest.mark.parametrize("kind", ["model", "tool", "retriever", "chain"])

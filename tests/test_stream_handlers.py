@@ -23,10 +23,11 @@ from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages, push_message
 from langgraph.prebuilt.tool_node import ToolRuntime
-from langgraph.types import Send
+from langgraph.types import Command, Send
 
 from langgraph_alto import Options, accelerate, record
 from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.identity import lazy_str, lazy_tuple
 from langgraph_alto._langgraph.recorder import Outbox, Player, recorders_for
 from langgraph_alto.testing import FakeChatModel, FakeEngine, VirtualClock
 from tests.helpers.canonical import mask, plain, rename
@@ -430,6 +431,40 @@ def test_tools_of_parallel_bodies_write_each_their_own() -> None:
     ] * 3
 
 
+def test_messages_that_are_pushed_in_a_chain_of_sends() -> None:
+    """There a body's index among the tasks of its step is not known when it begins."""
+
+    def run(options: Options | None) -> list[Any]:
+        clock = VirtualClock()
+
+        async def ask(arg: dict[str, Any]) -> Command[Any]:
+            await asyncio.sleep(1 if arg["word"] != "a" else 5)
+            return Command(goto=Send("dig", arg))
+
+        async def dig(arg: dict[str, Any]) -> State:
+            push_message(AIMessage(id=arg["word"], content="hi"), state_key=None)
+            return {"seen": [arg["word"]]}
+
+        def fan_out(state: State) -> list[Send]:
+            return [Send("ask", {"word": word}) for word in "abc"]
+
+        builder = StateGraph(State)
+        builder.add_node("ask", ask, metadata=AHEAD, destinations=("dig",))
+        builder.add_node("dig", dig, metadata=AHEAD)
+        builder.add_conditional_edges(START, fan_out, ["ask"])
+        graph = builder.compile()
+        app = graph if options is None else accelerate(graph, options=options)
+
+        async def main() -> list[Any]:
+            return [plain(c) async for c in app.astream({}, stream_mode="messages")]
+
+        return sorted(mask(clock.run(main())), key=str)
+
+    expected = run(None)
+    assert run(Options()) == expected
+    assert [message["id"] for message, _ in expected] == ["a", "b", "c"]
+
+
 # The recorders by themselves
 
 
@@ -448,7 +483,7 @@ def played(box: Outbox, *handlers: BaseCallbackHandler) -> None:
 
 
 def test_a_message_is_noted_as_it_was_when_it_was_pushed() -> None:
-    stream, box = Stream(names.StreamMessagesHandler), Outbox(lambda: 0.0, lambda: None)
+    stream, box = Stream(names.StreamMessagesHandler), Outbox(float, list)
     recorder: Any
     (recorder,) = recorders_for([stream.handler], box)
     message = AIMessage("one", id="m")
@@ -471,7 +506,7 @@ def test_a_tool_that_is_not_streamed_writes_to_the_tool_that_called_it() -> None
 
     direct, late = Stream(names.StreamToolCallHandler), Stream(names.StreamToolCallHandler)
     use([direct.handler])
-    box = Outbox(lambda: 0.0, lambda: None)
+    box = Outbox(float, list)
     use([*recorders_for([late.handler], box)])
     assert late.chunks == []
     played(box, late.handler)
@@ -480,8 +515,27 @@ def test_a_tool_that_is_not_streamed_writes_to_the_tool_that_called_it() -> None
     assert deltas == ["b", "!", "hidden", "!", "said"]
 
 
+def test_a_tool_never_asks_for_the_identity() -> None:
+    def ask() -> Any:
+        raise AssertionError("asked")
+
+    stream, box = Stream(names.StreamToolCallHandler, subgraphs=False), Outbox(float, list)
+    metadata = {
+        "langgraph_checkpoint_ns": lazy_str(ask, "node:unknown"),
+        "langgraph_path": lazy_tuple(ask),
+    }
+    config: Any = {"callbacks": recorders_for([stream.handler], box), "metadata": metadata}
+    shout.invoke({"word": "a"}, config)
+    assert [emission.kind for emission in box.emissions] == [
+        "on_tool_start",
+        "tool output",
+        "tool output",
+        "on_tool_end",
+    ]
+
+
 def test_playing_a_tools_events_leaves_nothing_in_the_context() -> None:
-    stream, box = Stream(names.StreamToolCallHandler), Outbox(lambda: 0.0, lambda: None)
+    stream, box = Stream(names.StreamToolCallHandler), Outbox(float, list)
     (recorder,) = recorders_for([stream.handler], box)
     one, two = uuid4(), uuid4()
     started: dict[str, Any] = {"metadata": {"langgraph_checkpoint_ns": "node:1"}}
@@ -496,7 +550,7 @@ def test_playing_a_tools_events_leaves_nothing_in_the_context() -> None:
 
 
 def test_output_of_a_tool_that_was_thrown_away_goes_nowhere() -> None:
-    stream, box = Stream(names.StreamToolCallHandler), Outbox(lambda: 0.0, lambda: None)
+    stream, box = Stream(names.StreamToolCallHandler), Outbox(float, list)
     (recorder,) = recorders_for([stream.handler], box)
     started: dict[str, Any] = {"metadata": {"langgraph_checkpoint_ns": "node:1"}}
     recorder.on_tool_start({"name": "one"}, "", run_id=uuid4(), **started)

@@ -265,10 +265,18 @@ def _guard_config(ahead: AheadTask, task: PregelExecutableTask) -> None:
         )
     manager: Any = task.config.get("callbacks")
     if manager is not None and manager.handlers:
-        ahead.player = Player(manager.handlers, provisional=ahead.run.eager)
+        ahead.player = Player(
+            manager.handlers, provisional=ahead.run.eager, relabel=partial(_relabel, ahead)
+        )
         recorders = recorders_for(manager.handlers, ahead.outbox)
         manager.handlers = list(recorders)
         manager.inheritable_handlers = list(recorders)
+
+
+def _relabel(ahead: AheadTask, note: str) -> str:
+    """A note that LangGraph put on a failed attempt, with the real task's id in it."""
+    real = ahead.identity.real
+    return note if real is None else note.replace(ahead.task.id, real.task_id)
 
 
 def _writer(ahead: AheadTask) -> Callable[[Any], None]:

@@ -1,18 +1,14 @@
-"""Keeps what a run-ahead body emits until it may be seen.
+"""Keeps callbacks of a run-ahead body, and plays them to the real handlers when they may be seen.
 
-Callbacks, custom chunks and the chunks of subgraphs go into an *outbox* with the age that the
-body had. They are handed to the real handlers when the task is adopted and it is their turn
-(`core.order`); what is never adopted is never seen.
-
-The handlers themselves are replaced by *recorders*. LangChain and LangGraph ask a handler for its
-class, and go other ways for some: a model streams, a tracer is added once, a nested graph's own
-stream takes its caller's handler away, `push_message` looks for the handlers of messages. So such
-a handler has a recorder of its own, of the same class; all others share one.
+In the body's config, *recorders* stand for the handlers. LangChain and LangGraph ask a handler
+for its class, and go other ways for some: a model streams, a tracer is added once, a nested
+graph's own stream takes its caller's handler away, `push_message` looks for the handlers of
+messages. So such a handler has a recorder of its own, of the same class; all others share one.
 """
 
 from __future__ import annotations
 
-import contextvars
+import contextlib
 import copy
 import types
 from collections import deque
@@ -32,6 +28,32 @@ from langgraph.errors import ParentCommand
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.identity import plain_metadata, provisional_metadata
 from langgraph_alto._langgraph.narrowed import NarrowedState
+from langgraph_alto._langgraph.outbox import (
+    CUSTOM,
+    MESSAGE,
+    STREAM,
+    TAP,
+    TOOL_OUTPUT,
+    Emission,
+    Outbox,
+    notes_of,
+)
+
+__all__ = [
+    "CUSTOM",
+    "EVENTS",
+    "MESSAGE",
+    "STREAM",
+    "TAP",
+    "TOOL_OUTPUT",
+    "DiscardedError",
+    "Emission",
+    "Outbox",
+    "Player",
+    "Recorder",
+    "recorder_for",
+    "recorders_for",
+]
 
 EVENTS: dict[str, str | None] = {
     "on_llm_start": "ignore_llm",
@@ -59,57 +81,10 @@ EVENTS: dict[str, str | None] = {
 }
 """The callback events of LangChain and LangGraph, with the attribute that switches each off."""
 
-CUSTOM = "custom"
-STREAM = "stream"
-TAP = "tap"
-MESSAGE = "message"
-TOOL_OUTPUT = "tool output"
 _END = object()
 
 Known = Callable[[dict[str, Any]], dict[str, Any]]
 """Replaces what is not known yet in metadata."""
-
-
-@dataclass(slots=True)
-class Emission:
-    """One thing that a body emitted at the age of `offset` seconds, and who noted it."""
-
-    offset: float
-    kind: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    recorder: Recorder | None = None
-
-
-class Outbox:
-    """What a body emitted and nobody has seen, in order. Appending is thread-safe."""
-
-    __slots__ = ("_age", "_appended", "emissions", "is_cut")
-
-    def __init__(self, age: Callable[[], float], appended: Callable[[], None]) -> None:
-        self.emissions: deque[Emission] = deque()
-        self.is_cut = False
-        self._age = age
-        self._appended = appended
-
-    def put(self, kind: str, /, *args: Any, **kwargs: Any) -> None:
-        self._append(kind, args, kwargs, None)
-
-    def put_by(self, recorder: Recorder, kind: str, /, *args: Any, **kwargs: Any) -> None:
-        """The same for what only the handlers that `recorder` stands in for may see."""
-        self._append(kind, args, kwargs, recorder)
-
-    def _append(
-        self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder | None
-    ) -> None:
-        if not self.is_cut:
-            self.emissions.append(Emission(self._age(), kind, args, kwargs, recorder))
-            self._appended()
-
-    def cut(self) -> None:
-        """Nothing of it will ever be seen, nor kept."""
-        self.is_cut = True
-        self.emissions.clear()
 
 
 # Recorders ---------------------------------------------------------------------------------
@@ -134,7 +109,7 @@ def _as_it_is_now(value: Any) -> Any:
 
 def _record_method(event: str) -> Callable[..., None]:
     def record(self: Recorder, /, *args: Any, **kwargs: Any) -> None:
-        self.outbox.put_by(self, event, *map(_as_it_is_now, args), **kwargs)
+        self.outbox.tell(self, event, *map(_as_it_is_now, args), **kwargs)
 
     record.__name__ = event
     return record
@@ -319,123 +294,152 @@ class _OpenRun:
 
     kind: str
     about: dict[str, Any]
-    metadata: Any
-    told: list[Recorder | None]
+    told: list[Recorder]
 
 
 class Player:
     """Hands a body's callbacks to the real handlers, synchronously or not.
 
     With `provisional`, nothing waits: metadata that is not known yet has placeholders, and of a
-    narrowed input that is shown which is settled.
+    narrowed input that is shown which is settled. `relabel` puts the real task's id into a note
+    that LangGraph wrote for the provisional one.
     """
 
     def __init__(
-        self, handlers: Sequence[BaseCallbackHandler], *, provisional: bool = False
+        self,
+        handlers: Sequence[BaseCallbackHandler],
+        *,
+        provisional: bool = False,
+        relabel: Callable[[str], str] = str,
     ) -> None:
         self.handlers = list(handlers)
         self._provisional = provisional
+        self._relabel = relabel
         self._known: Known = provisional_metadata if provisional else plain_metadata
         self._open: dict[UUID, _OpenRun] = {}
         self._taps: dict[tuple[Recorder, UUID], tuple[deque[Any], Any]] = {}
-        self._tool_writers: dict[tuple[Recorder, UUID], Callable[[Any], None]] = {}
+        self._tool_writers: dict[UUID, Callable[[Any], None]] = {}
 
     def play(self, emission: Emission) -> None:
-        if self._play_at_once(emission):
+        told = self._take(emission)
+        if self._play_at_once(emission, told):
             return
         if emission.kind == TAP:
-            next(self._tap(emission, "tap_output_iter", _drain), None)
+            next(self._tap(emission, told[0], "tap_output_iter", _drain), None)
             return
-        args, kwargs = self._visible(emission)
-        names.handle_event(
-            self._listening(emission), emission.kind, EVENTS[emission.kind], *args, **kwargs
-        )
+        args, kwargs = self._visible(emission, told)
+        kind, handlers = emission.kind, self._listening(emission.kind, told)
+        with self._as_recorded(emission), self._keeping_tool_writer(kind, kwargs, told):
+            names.handle_event(handlers, kind, EVENTS[kind], *args, **kwargs)
 
     async def aplay(self, emission: Emission) -> None:
-        if self._play_at_once(emission):
+        told = self._take(emission)
+        if self._play_at_once(emission, told):
             return
         if emission.kind == TAP:
-            await anext(self._tap(emission, "tap_output_aiter", _adrain), None)
+            await anext(self._tap(emission, told[0], "tap_output_aiter", _adrain), None)
             return
-        args, kwargs = self._visible(emission)
-        await names.ahandle_event(
-            self._listening(emission), emission.kind, EVENTS[emission.kind], *args, **kwargs
-        )
+        args, kwargs = self._visible(emission, told)
+        kind, handlers = emission.kind, self._listening(emission.kind, told)
+        with self._as_recorded(emission), self._keeping_tool_writer(kind, kwargs, told):
+            await names.ahandle_event(handlers, kind, EVENTS[kind], *args, **kwargs)
 
-    def _play_at_once(self, emission: Emission) -> bool:
-        """Play what LangGraph's stream handlers are told, which never takes time."""
-        recorder, kind = emission.recorder, emission.kind
-        if kind == MESSAGE and recorder is not None:
+    def _take(self, emission: Emission) -> list[Recorder]:
+        if emission.recorders:
+            with emission.recorders[0].outbox.lock:
+                emission.is_taken = True
+        return emission.recorders
+
+    def _play_at_once(self, emission: Emission, told: list[Recorder]) -> bool:
+        """Play what is no event of LangChain's, but for LangGraph's own stream handlers."""
+        if emission.kind == MESSAGE:
             namespace, metadata, message, dedupe = emission.args
-            for handler in recorder.stands_for:
-                handler._emit((namespace, self._known(metadata)), message, dedupe=dedupe)
-        elif kind == TOOL_OUTPUT and recorder is not None:
+            meta = (namespace, self._known(metadata))
+            told[0].stands_for[0]._emit(meta, message, dedupe=dedupe)
+        elif emission.kind == TOOL_OUTPUT:
             run_id, delta = emission.args
-            if (recorder, run_id) in self._tool_writers:
-                self._tool_writers[recorder, run_id](delta)
-        elif isinstance(recorder, _ToolCalls) and kind.startswith("on_tool_"):
-            self._play_tool_call(recorder, emission)
+            if run_id in self._tool_writers:
+                self._tool_writers[run_id](delta)
         else:
             return False
         return True
 
-    def _play_tool_call(self, recorder: _ToolCalls, emission: Emission) -> None:
-        args, kwargs = self._visible(emission)
-        # The handler leaves a writer in a context variable, for the tool: in a context that is
-        # thrown away, since the tool does not run here.
-        context = contextvars.copy_context()
-        context.run(names.tool_call_writer.set, None)
-        handlers, kind = self._listening(emission), emission.kind
-        context.run(names.handle_event, handlers, kind, EVENTS[kind], *args, **kwargs)
-        writer = context[names.tool_call_writer]
-        if writer is not None:
-            self._tool_writers[recorder, kwargs["run_id"]] = writer
+    @contextlib.contextmanager
+    def _as_recorded(self, emission: Emission) -> Iterator[None]:
+        """Show an error with the notes that it had when it was recorded.
 
-    def _tap(self, emission: Emission, method: str, drain: Callable[[deque[Any]], Any]) -> Any:
+        LangGraph puts a note on a failed attempt's error when the handlers have seen it; what
+        was recorded they see after that.
+        """
+        notes = notes_of(emission.args)
+        later = notes[emission.notes :]
+        del notes[emission.notes :]
+        try:
+            yield
+        finally:
+            notes.extend(map(self._relabel, later))
+
+    @contextlib.contextmanager
+    def _keeping_tool_writer(
+        self, event: str, kwargs: dict[str, Any], told: list[Recorder]
+    ) -> Iterator[None]:
+        """LangGraph's handler leaves a writer for the tool, in a context variable. The tool does
+        not run here, so the writer is kept for what it wrote."""
+        if not event.startswith("on_tool_") or not any(isinstance(r, _ToolCalls) for r in told):
+            yield
+            return
+        before = names.tool_call_writer.get()
+        names.tool_call_writer.set(None)
+        try:
+            yield
+            writer = names.tool_call_writer.get()
+            if writer is not None:
+                self._tool_writers[kwargs["run_id"]] = writer
+        finally:
+            names.tool_call_writer.set(before)
+
+    def _tap(
+        self, emission: Emission, recorder: Recorder, method: str, drain: Callable[..., Any]
+    ) -> Any:
         """The handler's tap of a run's chunks, with one more chunk waiting in it."""
-        recorder = emission.recorder
-        assert recorder is not None
         run_id, chunk = emission.args
         key = (recorder, run_id)
         if key not in self._taps:
-            (handler,) = recorder.stands_for
             queue: deque[Any] = deque()
-            self._taps[key] = (queue, getattr(handler, method)(run_id, drain(queue)))
+            tap = getattr(recorder.stands_for[0], method)(run_id, drain(queue))
+            self._taps[key] = (queue, tap)
         queue, tap = self._taps[key]
         queue.append(chunk)
         if chunk is _END:
             del self._taps[key]
         return tap
 
-    def _visible(self, emission: Emission) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _visible(
+        self, emission: Emission, told: list[Recorder]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = emission.kwargs
-        run_id, metadata = kwargs.get("run_id"), kwargs.get("metadata")
-        if isinstance(metadata, dict):
-            metadata = self._known(metadata)
+        run_id = kwargs.get("run_id")
         kind, _, moment = emission.kind.removeprefix("on_").partition("_")
         if run_id is not None and moment.endswith("start"):
             about: dict[str, Any] = {
                 key: kwargs[key] for key in ("parent_run_id", "tags") if key in kwargs
             }
-            begun = _OpenRun("llm" if kind == "chat" else kind, about, metadata, [])
-            run = self._open.setdefault(run_id, begun)
-            run.told.append(emission.recorder)
-            # All get the same dict: what LangGraph's handler adds to it, others see.
-            metadata = run.metadata
+            begun = _OpenRun("llm" if kind == "chat" else kind, about, [])
+            self._open.setdefault(run_id, begun).told.extend(told)
         elif run_id in self._open and moment in ("end", "error"):
-            self._ended(run_id, emission.recorder)
-        if metadata is not None:
-            kwargs = {**kwargs, "metadata": metadata}
+            self._ended(run_id, told)
+        metadata = kwargs.get("metadata")
+        if isinstance(metadata, dict):
+            kwargs = {**kwargs, "metadata": self._known(metadata)}
         args = emission.args
         if self._provisional:
             args = tuple(map(_settled, args))
         return args, kwargs
 
-    def _ended(self, run_id: UUID, recorder: Recorder | None) -> None:
-        told = self._open[run_id].told
-        if recorder in told:
-            told.remove(recorder)
-        if not told:
+    def _ended(self, run_id: UUID, told: list[Recorder]) -> None:
+        run = self._open[run_id]
+        run.told = [recorder for recorder in run.told if recorder not in told]
+        if not run.told:
             del self._open[run_id]
 
     def closing(self) -> list[Emission]:
@@ -444,16 +448,13 @@ class Player:
         for run_id, run in reversed(self._open.items()):
             error = DiscardedError("started ahead of its step, then discarded")
             kwargs = {"run_id": run_id, **run.about}
-            kind = f"on_{run.kind}_error"
-            events += [Emission(0.0, kind, (error,), kwargs, recorder) for recorder in run.told]
+            events.append(Emission(0.0, f"on_{run.kind}_error", (error,), kwargs, run.told))
         self._open.clear()
         return events
 
-    def _listening(self, emission: Emission) -> list[Any]:
-        recorder = emission.recorder
-        told = self.handlers if recorder is None else recorder.stands_for
+    def _listening(self, event: str, told: list[Recorder]) -> list[Any]:
         # `on_stream_event` is not part of every handler, unlike the others.
-        return [h for h in told if hasattr(h, emission.kind)]
+        return [h for r in told for h in r.stands_for if hasattr(h, event)]
 
 
 def _settled(value: Any) -> Any:

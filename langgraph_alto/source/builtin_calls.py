@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from langgraph_alto.core.effects import Place
 from langgraph_alto.source import foreign, implicit, protocols, unread
-from langgraph_alto.source.values import NOTHING, Arguments, Fresh, Real, Value
+from langgraph_alto.source.values import NOTHING, Arguments, Fresh, Method, Real, Value
 
 if TYPE_CHECKING:
     from langgraph_alto.source.interpret import Frame
@@ -57,7 +57,9 @@ def _getattr(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
         frame.scanner.look(owner, frame, node)
         found = protocols.element(frame, owner, node) | owner
         frame.scanner.unproven(frame.place(node))
-        methods = (implicit.any_method(frame, atom) for atom in owner)
+        methods = [implicit.any_method(frame, atom) for atom in owner]
+        # If it is called, it may be the method that changes the most.
+        methods.append(frozenset(Method(atom, "__setitem__") for atom in owner))
         return found.union(*arguments.args[2:], *methods)
     found = NOTHING
     for atom in owner:

@@ -169,6 +169,8 @@ def _installed(frame: Frame, cls: type, arguments: Arguments, node: ast.AST) -> 
         chain = Fresh(cls="chain")
         chain.put(0, NOTHING.union(*arguments.all()), surely=True)
         return frozenset({chain})
+    if cls.__module__ == "itertools":
+        return foreign.call(frame, cls.__module__, cls.__qualname__, arguments, node)
     effect = tables.effect_of(cls.__module__, cls.__qualname__)
     if effect == "outward write" or _may_open(cls):
         return foreign.call(frame, cls.__module__, cls.__qualname__, arguments, node)

@@ -23,6 +23,8 @@ _STDLIB_DIRS = tuple(
 _FRAMEWORKS = frozenset(
     {"langgraph", "langgraph_alto", "langgraph_sdk", "langchain", "langchain_core", "langsmith"}
 )
+NO_FILE = "<unknown>"
+"""Stands for the file of a module that has none."""
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -284,7 +286,8 @@ def is_own(module: str | None, filename: str | None, packages: Collection[str]) 
         return False
     if filename.startswith("<frozen"):
         return False
-    return not (is_stdlib(top) and filename.startswith(_STDLIB_DIRS))
+    # A module that is built into the interpreter has no file.
+    return not (is_stdlib(top) and (filename == NO_FILE or filename.startswith(_STDLIB_DIRS)))
 
 
 def place(filename: str, line: int) -> str:

@@ -21,6 +21,7 @@ from langgraph_alto.source import foreign, implicit, objects, runnables, unread
 from langgraph_alto.source.findings import Findings
 from langgraph_alto.source.interpret import Frame
 from langgraph_alto.source.locate import (
+    NO_FILE,
     FunctionNode,
     SourceGone,
     all_arguments,
@@ -275,7 +276,7 @@ class Scanner:
         known = self._own.get(cls)
         if known is None:
             module = sys.modules.get(cls.__module__)
-            file = getattr(module, "__file__", None) or "<unknown>"
+            file = getattr(module, "__file__", None) or NO_FILE
             known = is_own(cls.__module__, file, self.packages)
             self._own[cls] = known
         return known

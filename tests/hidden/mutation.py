@@ -364,7 +364,7 @@ def by_the_node_that_would_run_early(place: Path) -> Case:
     return Case(beside(Things, [left, after_left], [right]), {"items": ["begin"]})
 
 
-@row(TABLE, why_equal="LangGraph makes the outermost dict for each task")
+@row(TABLE, CHANGES, why_equal="LangGraph makes the outermost dict for each task")
 def of_the_nodes_own_dict(place: Path) -> Case:
     async def change(state: Any, who: str) -> Any:
         state["items"] = [who]
@@ -640,7 +640,7 @@ def list_in_the_state_and_in_a_closure(place: Path) -> Case:
     return aliased(plan, change, look)
 
 
-@row(TABLE, "shared container", CHANGED)
+@row(TABLE, "shared container")
 def list_of_the_input_that_a_closure_keeps(place: Path) -> Case:
     """The app puts a list into the input and keeps it; a node changes the one it kept."""
     kept: list[str] = []
@@ -655,7 +655,7 @@ def list_of_the_input_that_a_closure_keeps(place: Path) -> Case:
     return Case(over_state(Twice, change, look), {"one": kept})
 
 
-@row(TABLE, CHANGES)
+@row(TABLE, "shared container", CHANGED)
 def list_that_a_node_gives_away_and_keeps(place: Path) -> Case:
     """What a node changes after it gave it to the state."""
     drafts: dict[str, list[str]] = {}

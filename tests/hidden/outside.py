@@ -27,7 +27,7 @@ WRITES = "outward write"
 READS = "outside read while another node writes"
 
 
-@row(TABLE, WRITES, READS)
+@row(TABLE, WRITES)
 def file_by_path(place: Path) -> Case:
     file = place / "names.txt"
     file.write_text("")
@@ -150,7 +150,7 @@ def file_that_is_copied(place: Path) -> Case:
     return Case(quartet(remember, recall), effect=lambda: sorted(os.listdir(place)))
 
 
-@row(TABLE, WRITES)
+@row(TABLE, "shared container")
 def file_kept_open(place: Path) -> Case:
     log = (place / "log.txt").open("w+")
 
@@ -251,7 +251,7 @@ def database_row_by_a_shared_connection(place: Path) -> Case:
     return Case(quartet(remember, recall), effect=connection.close)
 
 
-@row(TABLE, WRITES, READS)
+@row(TABLE, WRITES)
 def database_row_by_a_class_of_the_app(place: Path) -> Case:
     class Names:
         def __init__(self, file: Path) -> None:
@@ -542,7 +542,7 @@ def archive(place: Path) -> Case:
     return Case(quartet(remember, recall))
 
 
-@row(TABLE, WRITES, READS)
+@row(TABLE, WRITES)
 def shelf(place: Path) -> Case:
     file = str(place / "names")
 

@@ -300,7 +300,7 @@ def map_over_keys(place: Path) -> Case:
     return noted(look)
 
 
-@row(TABLE, declared=NARROW)
+@row(TABLE, "source can't be read", declared=NARROW)
 def evaluated_text(place: Path) -> Case:
     async def look(state: Any) -> Any:
         return eval("state['notes']", {}, {"state": state})

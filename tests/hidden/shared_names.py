@@ -18,6 +18,7 @@ from tests.hidden.waiting import apause
 
 TABLE: Table = {}
 SHARED = "shared container"
+UNREAD = "source can't be read"
 
 NAMES: list[str] = []
 
@@ -298,7 +299,7 @@ def list_in_a_context_variable(place: Path) -> Case:
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
 
-@row(TABLE, why_equal="each task has a context of its own, whichever executor runs it")
+@row(TABLE, SHARED, why_equal="each task has a context of its own, whichever executor runs it")
 def context_variable_that_nodes_set(place: Path) -> Case:
     async def remember(who: str) -> None:
         WHO.set(who)
@@ -427,7 +428,7 @@ def attribute_of_a_function(place: Path) -> Case:
     return Case(quartet(remember, recall), effect=calls)
 
 
-@row(TABLE)
+@row(TABLE, SHARED, UNREAD)
 def name_set_through_globals(place: Path) -> Case:
     async def remember(who: str) -> None:
         globals()["count"] = count + 1
@@ -438,7 +439,7 @@ def name_set_through_globals(place: Path) -> Case:
     return Case(quartet(remember, recall), effect=lambda: count)
 
 
-@row(TABLE)
+@row(TABLE, SHARED)
 def attribute_set_by_setattr(place: Path) -> Case:
     async def remember(who: str) -> None:
         setattr(Memory, "count", Memory.count + 1)  # noqa: B010
@@ -449,7 +450,7 @@ def attribute_set_by_setattr(place: Path) -> Case:
     return Case(quartet(remember, recall), effect=lambda: Memory.count)
 
 
-@row(TABLE)
+@row(TABLE, SHARED, UNREAD)
 def code_that_is_executed(place: Path) -> Case:
     async def remember(who: str) -> None:
         exec("NAMES.append(who)", globals(), {"who": who})

@@ -12,6 +12,7 @@ import operator
 import random
 import threading
 import types
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -859,16 +860,19 @@ def cached_property(place: Path) -> Case:
 
     one, two = Lazy(), Lazy()
 
+    def number_of(lazy: Lazy) -> int:
+        return lazy.number  # LangGraph itself looks at attributes of what a node names
+
     async def left(state: State) -> State:
         await apause("left")
         return {"left": "done"}
 
     async def right(state: State) -> State:
         await apause("right")
-        return {"right": two.number}
+        return {"right": number_of(two)}
 
     async def after_left(state: State) -> State:
-        return {"after_left": one.number}
+        return {"after_left": number_of(one)}
 
     return Case(beside(State, [left, after_left], [right]))
 
@@ -902,7 +906,8 @@ def view_of_bytes(place: Path) -> Case:
 
 @row(TABLE, SHARED)
 def chat_history_of_langchain(place: Path) -> Case:
-    history = InMemoryChatMessageHistory()
+    with warnings.catch_warnings(action="ignore"):
+        history = InMemoryChatMessageHistory()
 
     async def remember(who: str) -> None:
         history.add_user_message(who)

@@ -162,7 +162,7 @@ async def passed_on(arg: Any) -> Any:
     return {"found": [str(arg["item"])]}
 
 
-@row(TABLE, CHANGES)
+@row(TABLE)
 def item_that_the_generator_changes_afterwards(place: Path) -> Case:
     async def left(state: Feed) -> AsyncIterator[Any]:
         item = {"number": 1}
@@ -173,7 +173,7 @@ def item_that_the_generator_changes_afterwards(place: Path) -> Case:
     return Case(feeding(left, calm, passed_on))
 
 
-@row(TABLE, CHANGES)
+@row(TABLE)
 def item_filled_bit_by_bit(place: Path) -> Case:
     async def left(state: Feed) -> AsyncIterator[Any]:
         items = [{"text": ""}, {"text": ""}]
@@ -218,7 +218,7 @@ def item_that_the_tasks_change(place: Path) -> Case:
     return Case(feeding(left, calm, work))
 
 
-@row(TABLE, why_equal="tasks are retracted when a later answer of the router changes them")
+@row(TABLE, SHARED, why_equal="tasks are retracted when a later answer of the router changes them")
 def router_that_looks_at_what_the_generator_changes(place: Path) -> Case:
     begun: list[int] = []
 

@@ -17,7 +17,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from tests.hidden.kit import Case, Table, row
-from tests.hidden.mutation import CHANGES, Card, Chat, Model, Profile, Things
+from tests.hidden.mutation import CHANGED, CHANGES, Card, Chat, Model, Profile, Things
 from tests.hidden.quartet import over_state
 
 TABLE: Table = {}
@@ -445,7 +445,7 @@ async def by_an_assignment_to_a_key_made_here(state: Any, who: str) -> None:
     state["document"]["".join(["mo", "re"])][who] = 1
 
 
-@way()
+@way("source can't be read", CHANGED)
 async def by_code_that_is_evaluated(state: Any, who: str) -> None:
     eval("items.append(who)", {}, {"items": state["items"], "who": who})
 
