@@ -260,6 +260,7 @@ class TestEdges:
             outcome = Outcome(accelerate(build(content)), {"messages": []})
             assert outcome.seconds == pytest.approx(seconds, abs=SLACK)
             assert [m.content for m in outcome.chunks[-1][1]["messages"]] == ["one", "1"]
+            assert outcome.report.discarded == 0
 
 
 def producing(

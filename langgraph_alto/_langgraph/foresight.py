@@ -28,7 +28,8 @@ from langgraph_alto.core.spec import GraphSpec, Names
 _FOLDABLE = (LastValue, UntrackedValue, BinaryOperatorAggregate)
 """Channels that keep what they hold while nobody writes to them. Subclasses may not."""
 
-_ADD_MESSAGES = ("langgraph.graph.message", "add_messages")
+_ADD_MESSAGES = ("langgraph.graph.message", {"add_messages", "_add_messages"})
+"""The reducer of messages: where it is defined, and what it is called there, wrapped or not."""
 
 Channels = Mapping[str, BaseChannel[Any, Any, Any]]
 
@@ -202,7 +203,8 @@ def _mints_ids(channel: Any, writes: Sequence[Sequence[Any]]) -> bool:
     if operator is None:
         return False
     function = getattr(operator, "func", operator)
-    if (getattr(function, "__module__", ""), getattr(function, "__name__", "")) != _ADD_MESSAGES:
+    module, names = _ADD_MESSAGES
+    if getattr(function, "__module__", "") != module or function.__name__ not in names:
         return False
     return any(not _are_messages(value) for values in writes for value in values)
 

@@ -61,7 +61,9 @@ class Outbox:
         """Note something that only the handler behind this recorder may see."""
         self._append(kind, args, {}, [recorder])
 
-    def tell(self, recorder: Recorder, event: str, /, *args: Any, **kwargs: Any) -> None:
+    def tell(
+        self, recorder: Recorder, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Note an event. LangChain tells it to one handler after the other: it is still one."""
         with self.lock:
             last = self.emissions[-1] if self.emissions else None

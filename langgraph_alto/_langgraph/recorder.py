@@ -82,6 +82,7 @@ EVENTS: dict[str, str | None] = {
 """The callback events of LangChain and LangGraph, with the attribute that switches each off."""
 
 _END = object()
+_NOTHING = contextlib.nullcontext()
 
 Known = Callable[[dict[str, Any]], dict[str, Any]]
 """Replaces what is not known yet in metadata."""
@@ -109,10 +110,14 @@ def _as_it_is_now(value: Any) -> Any:
 
 def _record_method(event: str) -> Callable[..., None]:
     def record(self: Recorder, /, *args: Any, **kwargs: Any) -> None:
-        self.outbox.tell(self, event, *map(_as_it_is_now, args), **kwargs)
+        self.outbox.tell(self, event, args, kwargs)
 
-    record.__name__ = event
-    return record
+    def record_error(self: Recorder, /, *args: Any, **kwargs: Any) -> None:
+        self.outbox.tell(self, event, tuple(map(_as_it_is_now, args)), kwargs)
+
+    method = record_error if event.endswith("_error") else record
+    method.__name__ = event
+    return method
 
 
 for _event in EVENTS:
@@ -216,6 +221,9 @@ _MORE_METHODS: dict[type, type[Recorder]] = {
 }
 """What recorders of these classes have besides the events."""
 
+_HANDS_CHUNKS_ON = (names.StreamMessagesHandler, names.StreamToolCallHandler)
+"""LangGraph's own handlers tap every run, and hand the chunks on as they are."""
+
 _ASKED_FOR: tuple[type, ...] = (
     names.StreamMessagesHandlerV2,
     names.StreamMessagesHandler,
@@ -235,24 +243,22 @@ Not among them: LangSmith's tracer, with which nothing runs ahead (`policy.why_o
 
 def _recorder_class(handler: BaseCallbackHandler) -> type[Recorder]:
     """The class of the recorder for a handler: `Recorder` if it can share one with others."""
-    hooked = [hook[2] for hook in names.configure_hooks if hook[2] is not None]
-    asked = dict.fromkeys((*_ASKED_FOR, *hooked))
-    kinds = tuple(kind for kind in asked if kind in type(handler).__mro__)
-    # LangChain asks for the two methods, LangGraph for the class. LangGraph's own handlers hand
-    # the chunks on as they are.
-    taps = isinstance(handler, names.StreamingCallbackHandler) and not isinstance(
-        handler, names.StreamMessagesHandler | names.StreamToolCallHandler
-    )
-    return _class_of(kinds, taps)
+    hooked = tuple(hook[2] for hook in names.configure_hooks if hook[2] is not None)
+    # LangChain asks for these two methods (LangGraph for the class that has them).
+    taps = hasattr(handler, "tap_output_iter") and hasattr(handler, "tap_output_aiter")
+    kind: type = type(handler)
+    return _class_of(kind, taps, hooked)
 
 
 @lru_cache(maxsize=256)
-def _class_of(kinds: tuple[type, ...], taps: bool) -> type[Recorder]:
-    if not kinds and not taps:
-        return Recorder
+def _class_of(handler: type, taps: bool, hooked: tuple[type, ...]) -> type[Recorder]:
+    asked = dict.fromkeys((*_ASKED_FOR, *hooked))
+    kinds = [kind for kind in asked if kind in handler.__mro__]
     more = [own for kind, own in _MORE_METHODS.items() if kind in kinds]
-    if taps:
+    if taps and not issubclass(handler, _HANDS_CHUNKS_ON):
         more.append(_Tapping)
+    if not kinds and not more:
+        return Recorder
     newest = [k for k in kinds if not any(k in other.__mro__[1:] for other in kinds)]
     made: type[Recorder] = types.new_class("Recorder", (*(more or [_Own]), *newest))
     return made
@@ -322,25 +328,27 @@ class Player:
 
     def play(self, emission: Emission) -> None:
         told = self._take(emission)
-        if self._play_at_once(emission, told):
-            return
-        if emission.kind == TAP:
-            next(self._tap(emission, told[0], "tap_output_iter", _drain), None)
+        kind = emission.kind
+        if kind not in EVENTS:
+            tap = self._play_at_once(emission, told[0], "tap_output_iter", _drain)
+            if tap is not None:
+                next(tap, None)
             return
         args, kwargs = self._visible(emission, told)
-        kind, handlers = emission.kind, self._listening(emission.kind, told)
+        handlers = self._listening(kind, told)
         with self._as_recorded(emission), self._keeping_tool_writer(kind, kwargs, told):
             names.handle_event(handlers, kind, EVENTS[kind], *args, **kwargs)
 
     async def aplay(self, emission: Emission) -> None:
         told = self._take(emission)
-        if self._play_at_once(emission, told):
-            return
-        if emission.kind == TAP:
-            await anext(self._tap(emission, told[0], "tap_output_aiter", _adrain), None)
+        kind = emission.kind
+        if kind not in EVENTS:
+            tap = self._play_at_once(emission, told[0], "tap_output_aiter", _adrain)
+            if tap is not None:
+                await anext(tap, None)
             return
         args, kwargs = self._visible(emission, told)
-        kind, handlers = emission.kind, self._listening(emission.kind, told)
+        handlers = self._listening(kind, told)
         with self._as_recorded(emission), self._keeping_tool_writer(kind, kwargs, told):
             await names.ahandle_event(handlers, kind, EVENTS[kind], *args, **kwargs)
 
@@ -350,59 +358,27 @@ class Player:
                 emission.is_taken = True
         return emission.recorders
 
-    def _play_at_once(self, emission: Emission, told: list[Recorder]) -> bool:
-        """Play what is no event of LangChain's, but for LangGraph's own stream handlers."""
+    def _play_at_once(
+        self, emission: Emission, recorder: Recorder, method: str, drain: Callable[..., Any]
+    ) -> Any:
+        """Play what is no event; returns a tap that is to be driven by one chunk, or None."""
         if emission.kind == MESSAGE:
             namespace, metadata, message, dedupe = emission.args
             meta = (namespace, self._known(metadata))
-            told[0].stands_for[0]._emit(meta, message, dedupe=dedupe)
+            recorder.stands_for[0]._emit(meta, message, dedupe=dedupe)
         elif emission.kind == TOOL_OUTPUT:
             run_id, delta = emission.args
             if run_id in self._tool_writers:
                 self._tool_writers[run_id](delta)
         else:
-            return False
-        return True
-
-    @contextlib.contextmanager
-    def _as_recorded(self, emission: Emission) -> Iterator[None]:
-        """Show an error with the notes that it had when it was recorded.
-
-        LangGraph puts a note on a failed attempt's error when the handlers have seen it; what
-        was recorded they see after that.
-        """
-        notes = notes_of(emission.args)
-        later = notes[emission.notes :]
-        del notes[emission.notes :]
-        try:
-            yield
-        finally:
-            notes.extend(map(self._relabel, later))
-
-    @contextlib.contextmanager
-    def _keeping_tool_writer(
-        self, event: str, kwargs: dict[str, Any], told: list[Recorder]
-    ) -> Iterator[None]:
-        """LangGraph's handler leaves a writer for the tool, in a context variable. The tool does
-        not run here, so the writer is kept for what it wrote."""
-        if not event.startswith("on_tool_") or not any(isinstance(r, _ToolCalls) for r in told):
-            yield
-            return
-        before = names.tool_call_writer.get()
-        names.tool_call_writer.set(None)
-        try:
-            yield
-            writer = names.tool_call_writer.get()
-            if writer is not None:
-                self._tool_writers[kwargs["run_id"]] = writer
-        finally:
-            names.tool_call_writer.set(before)
+            run_id, chunk = emission.args
+            return self._tap(run_id, chunk, recorder, method, drain)
+        return None
 
     def _tap(
-        self, emission: Emission, recorder: Recorder, method: str, drain: Callable[..., Any]
+        self, run_id: UUID, chunk: Any, recorder: Recorder, method: str, drain: Callable[..., Any]
     ) -> Any:
         """The handler's tap of a run's chunks, with one more chunk waiting in it."""
-        run_id, chunk = emission.args
         key = (recorder, run_id)
         if key not in self._taps:
             queue: deque[Any] = deque()
@@ -413,6 +389,45 @@ class Player:
         if chunk is _END:
             del self._taps[key]
         return tap
+
+    def _as_recorded(self, emission: Emission) -> contextlib.AbstractContextManager[None]:
+        notes = notes_of(emission.args)
+        return self._earlier_notes(notes, emission.notes) if notes else _NOTHING
+
+    @contextlib.contextmanager
+    def _earlier_notes(self, notes: list[str], count: int) -> Iterator[None]:
+        """Show an error with the notes that it had when it was recorded.
+
+        LangGraph puts a note on a failed attempt's error when the handlers have seen it; what
+        was recorded they see after that.
+        """
+        later = notes[count:]
+        del notes[count:]
+        try:
+            yield
+        finally:
+            notes.extend(map(self._relabel, later))
+
+    def _keeping_tool_writer(
+        self, event: str, kwargs: dict[str, Any], told: list[Recorder]
+    ) -> contextlib.AbstractContextManager[None]:
+        if not event.startswith("on_tool_") or not any(isinstance(r, _ToolCalls) for r in told):
+            return _NOTHING
+        return self._kept_tool_writer(kwargs["run_id"])
+
+    @contextlib.contextmanager
+    def _kept_tool_writer(self, run_id: UUID) -> Iterator[None]:
+        """LangGraph's handler leaves a writer for the tool, in a context variable. The tool does
+        not run here, so the writer is kept for what it wrote."""
+        before = names.tool_call_writer.get()
+        names.tool_call_writer.set(None)
+        try:
+            yield
+            writer = names.tool_call_writer.get()
+            if writer is not None:
+                self._tool_writers[run_id] = writer
+        finally:
+            names.tool_call_writer.set(before)
 
     def _visible(
         self, emission: Emission, told: list[Recorder]

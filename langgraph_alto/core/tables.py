@@ -318,6 +318,8 @@ _fill(
     "numpy.savez_compressed numpy.savetxt numpy.ndarray.tofile "
     "socket.socket.send socket.socket.sendall socket.socket.sendto socket.socket.bind "
     "asyncio.create_subprocess_exec asyncio.create_subprocess_shell "
+    # It ends the run after the step in which it is asked for.
+    "langgraph.runtime.RunControl.request_drain "
     "tempfile.mkstemp tempfile.mkdtemp tempfile.NamedTemporaryFile tempfile.TemporaryDirectory "
     "queue.Queue.put queue.Queue.put_nowait queue.SimpleQueue.put "
     "asyncio.queues.Queue.put asyncio.queues.Queue.put_nowait "

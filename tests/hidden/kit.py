@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Row:
         build: Makes the case; it gets an empty directory.
         held: Reasons for which nodes of the graph are held.
         why_equal: Why even with everything trusted the result is LangGraph's; None: it is not.
+        twins: How it runs: "async" and "sync", or one of them.
         declared: What `Options` declares when everything is trusted.
         runs_ahead: So many tasks must run ahead, whoever is slow.
     """
@@ -63,6 +65,7 @@ class Row:
     why_equal: str | None = None
     declared: Mapping[str, Any] = field(default_factory=dict)
     runs_ahead: int = 0
+    twins: tuple[str, ...] = ("async", "sync")
 
 
 Table = dict[str, Row]
@@ -74,13 +77,14 @@ def row(
     why_equal: str | None = None,
     declared: Mapping[str, Any] | None = None,
     runs_ahead: int = 0,
+    twins: tuple[str, ...] = ("async", "sync"),
 ) -> Callable[[Build], Build]:
     """Put a function into the table under its name."""
 
     def add(build: Build) -> Build:
         assert build.__name__ not in table, f"two rows are called {build.__name__}"
         reasons = frozenset(held)
-        table[build.__name__] = Row(build, reasons, why_equal, declared or {}, runs_ahead)
+        table[build.__name__] = Row(build, reasons, why_equal, declared or {}, runs_ahead, twins)
         return build
 
     return add
@@ -104,7 +108,7 @@ def beside(
         builder.add_node(name_of(function), function)
     for branch in (left, right):
         chain = [START, *map(name_of, (*before, *branch)), END]
-        for here, there in zip(chain, chain[1:], strict=False):
+        for here, there in itertools.pairwise(chain):
             if (here, there) not in builder.edges:
                 builder.add_edge(here, there)
     return builder.compile(**compiled)

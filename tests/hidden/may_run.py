@@ -6,13 +6,20 @@ import collections
 import dataclasses
 import enum
 import functools
+import importlib
 import json
 import logging
 import math
+import operator
+import os
+import random
 import re
+import sqlite3
 import string
+import sys
 import textwrap
 import threading
+import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,12 +27,13 @@ from types import MappingProxyType
 from typing import Any, ClassVar, TypedDict
 
 from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.config import get_config, get_stream_writer
-from langgraph.graph import START, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import StreamWriter
 from pydantic import BaseModel
@@ -352,7 +360,7 @@ def enumeration(place: Path) -> Case:
     return Case(sharing(use))
 
 
-Point = collections.namedtuple("Point", "x y")  # noqa: PYI024
+Point = collections.namedtuple("Point", "x y")
 ORIGIN = Point(0, 0)
 
 
@@ -477,3 +485,264 @@ def subgraph_that_computes(place: Path) -> Case:
         return {"after_right": state["right"]}
 
     return Case(beside(State, [left, subgraph], [right, after_right]))
+
+
+@row(TABLE, runs_ahead=1)
+def file_that_is_only_read(place: Path) -> Case:
+    file = place / "text.txt"
+    file.write_text("some text")
+
+    async def use(who: str) -> Any:
+        text = (file.parent / "text.txt").read_text().replace("some", who)
+        with open(file) as opened:
+            return [text, opened.readline().strip(), file.with_suffix(".md").name]
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def database_that_is_only_read(place: Path) -> Case:
+    file = place / "prices.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("create table prices (name text, price integer)")
+        connection.execute("insert into prices values ('left', 1)")
+    connection.close()
+
+    async def use(who: str) -> Any:
+        opened = sqlite3.connect(file)
+        try:
+            return opened.execute("select price from prices where name = ?", (who,)).fetchall()
+        finally:
+            opened.close()
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def environment_that_is_only_read(place: Path) -> Case:
+    async def use(who: str) -> Any:
+        return [os.environ.get("ALTO_NO_SUCH_VARIABLE", who), bool(os.getcwd())]
+
+    return Case(sharing(use))
+
+
+class Price:
+    """A value with everything that Python calls by itself, and that changes nothing."""
+
+    def __init__(self, cents: int) -> None:
+        self.cents = cents
+
+    def __str__(self) -> str:
+        return f"{self.cents / 100:.2f}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Price) and self.cents == other.cents
+
+    def __lt__(self, other: Price) -> bool:
+        return self.cents < other.cents
+
+    def __add__(self, other: Price) -> Price:
+        return Price(self.cents + other.cents)
+
+    def __hash__(self) -> int:
+        return hash(self.cents)
+
+    def __bool__(self) -> bool:
+        return self.cents > 0
+
+
+CHEAP, DEAR = Price(100), Price(900)
+
+
+@row(TABLE, runs_ahead=1)
+def object_with_operators(place: Path) -> Case:
+    async def use(who: str) -> Any:
+        total = CHEAP + DEAR
+        return [f"{total}", total > CHEAP, CHEAP == DEAR, bool(CHEAP), str(max(CHEAP, DEAR))]
+
+    return Case(sharing(use))
+
+
+class Field:
+    """A descriptor that computes."""
+
+    def __get__(self, instance: Any, owner: Any) -> str:
+        return f"field of {owner.__name__}"
+
+
+class Form:
+    field = Field()
+
+
+@row(TABLE, runs_ahead=1)
+def descriptor_that_computes(place: Path) -> Case:
+    form = Form()
+
+    async def use(who: str) -> Any:
+        return [form.field, getattr(form, "fie" + "ld", None)]
+
+    return Case(sharing(use))
+
+
+@functools.cache
+def squared(number: int) -> int:
+    return number * number
+
+
+@row(TABLE, runs_ahead=1)
+def cache_of_what_is_computed(place: Path) -> Case:
+    async def use(who: str) -> Any:
+        return squared(len(who))
+
+    return Case(sharing(use))
+
+
+@functools.singledispatch
+def shown(thing: Any) -> str:
+    return "a thing"
+
+
+@shown.register
+def shown_text(thing: str) -> str:
+    return f"text {thing}"
+
+
+@row(TABLE, runs_ahead=1)
+def dispatched_function_that_computes(place: Path) -> Case:
+    async def use(who: str) -> Any:
+        return [shown(who), shown(1)]
+
+    return Case(sharing(use))
+
+
+ROWS = [{"name": "left", "price": 2}, {"name": "right", "price": 1}]
+
+
+@row(TABLE, runs_ahead=1)
+def getters_over_a_table(place: Path) -> Case:
+    by_price = operator.itemgetter("price")
+
+    async def use(who: str) -> Any:
+        cheapest = min(ROWS, key=by_price)
+        names = list(map(operator.itemgetter("name"), sorted(ROWS, key=by_price)))
+        return [cheapest["name"], names, operator.methodcaller("upper")(who)]
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def defaults_of_dicts(place: Path) -> Case:
+    known: collections.defaultdict[str, int] = collections.defaultdict(int, left=1)
+    both = collections.ChainMap({"left": 3}, PRICES)
+
+    async def use(who: str) -> Any:
+        return [known.get(who), known["left"], who in known, both[who]]
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def errors_that_are_handled(place: Path) -> Case:
+    class NotThere(Exception):
+        def __init__(self, who: str) -> None:
+            super().__init__(f"{who} is not there")
+            self.who = who
+
+    def find(who: str) -> int:
+        if who not in ("left", "right"):
+            raise NotThere(who)
+        return PRICES[who]
+
+    async def use(who: str) -> Any:
+        try:
+            return find(who)
+        except NotThere as error:
+            return [str(error), error.who]
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def class_of_the_body(place: Path) -> Case:
+    async def use(who: str) -> Any:
+        @dataclass
+        class Seat:
+            name: str
+            row: int = 1
+
+            @property
+            def label(self) -> str:
+                return f"{self.name} {self.row}"
+
+        seats = [Seat(who), Seat(who, 2)]
+        seats.sort(key=lambda seat: -seat.row)
+        return [seat.label for seat in seats]
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def printing_and_timing(place: Path) -> Case:
+    async def use(who: str) -> Any:
+        began = time.perf_counter()
+        print(who, file=sys.stderr)
+        return time.perf_counter() >= began
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def random_number(place: Path) -> Case:
+    async def use(who: str) -> Any:
+        return 0 <= random.random() < 1
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def module_found_by_name(place: Path) -> Case:
+    async def use(who: str) -> Any:
+        return importlib.import_module("json").dumps([who])
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def structured_output_of_a_model(place: Path) -> Case:
+    class Verdict(BaseModel):
+        holds: bool
+        why: str
+
+    model = FakeChatModel(engine=FakeEngine(clock=RealClock(speed=1e6)))
+    judge = model.with_structured_output(Verdict)
+
+    async def use(who: str) -> Any:
+        return (await judge.ainvoke(f"Does {who} hold?")).model_dump()
+
+    return Case(sharing(use))
+
+
+@row(TABLE, runs_ahead=1)
+def messages_of_the_state(place: Path) -> Case:
+    class Chat(MessagesState, total=False):
+        right: Any
+        after_left: Any
+        after_right: Any
+
+    async def left(state: Chat) -> Any:
+        await apause("left")
+        return {"messages": [AIMessage("left", id="m2")]}
+
+    async def right(state: Chat) -> Any:
+        await apause("right")
+        return {"right": "done"}
+
+    async def after_left(state: Chat) -> Any:
+        last = state["messages"][-1]
+        return {"after_left": [last.content, len(state["messages"]), last.model_copy().text]}
+
+    async def after_right(state: Chat) -> Any:
+        return {"after_right": state["right"]}
+
+    graph = beside(Chat, [left, after_left], [right, after_right])
+    return Case(graph, {"messages": [HumanMessage("begin", id="m1")]})

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import logging
-import operator
 import os
 import pickle
 import queue
@@ -16,7 +14,7 @@ import socket
 import sqlite3
 import zipfile
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 from tests.hidden.kit import Case, Saw, State, Table, beside, next_round, rounds, row
 from tests.hidden.quartet import quartet
@@ -419,26 +417,6 @@ def pair_of_sockets(place: Path) -> Case:
         return text
 
     return Case(quartet(remember, recall), effect=end)
-
-
-@row(TABLE, "shared container")
-def logger_whose_handler_keeps(place: Path) -> Case:
-    kept: list[str] = []
-
-    class Keeping(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            kept.append(record.getMessage())
-
-    logger = logging.Logger("keeping")
-    logger.addHandler(Keeping())
-
-    async def remember(who: str) -> None:
-        logger.warning("%s was here", who)
-
-    async def recall() -> int:
-        return len(kept)
-
-    return Case(quartet(remember, recall), effect=lambda: kept)
 
 
 @row(TABLE, WRITES, READS)

@@ -225,7 +225,7 @@ def text_of_the_state(place: Path) -> Case:
 @row(TABLE, declared=NARROW)
 def format_of_a_template(place: Path) -> Case:
     async def look(state: Any) -> Any:
-        return "{left}: {notes}".format(**state)  # noqa: UP032
+        return "{left}: {notes}".format(**state)
 
     return noted(look)
 

@@ -90,7 +90,7 @@ count = 0
 @row(TABLE, SHARED)
 def global_number(place: Path) -> Case:
     async def remember(who: str) -> None:
-        global count
+        global count  # noqa: PLW0603 - that is the row
         count += 1
 
     async def recall() -> int:
@@ -224,7 +224,7 @@ def lru_cache_of_numbers(place: Path) -> Case:
 LIMITS = {"limit": 1}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def limit() -> int:
     """Remembers what the limit was when somebody first asked."""
     return LIMITS["limit"]
@@ -365,7 +365,7 @@ _box: Registry | None = None
 
 def box() -> Registry:
     """A singleton by a global name."""
-    global _box
+    global _box  # noqa: PLW0603
     if _box is None:
         _box = Registry()
     return _box

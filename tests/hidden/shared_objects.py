@@ -931,7 +931,7 @@ def fake_model_that_answers_in_order(place: Path) -> Case:
 @row(TABLE, SHARED)
 def model_of_the_app_that_counts(place: Path) -> Case:
     class Counting(BaseChatModel):
-        calls: list[str] = []
+        calls: list[str] = []  # noqa: RUF012 - pydantic copies it
 
         def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
             self.calls.append("call")

@@ -11,8 +11,10 @@ import importlib
 import itertools
 import operator
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypedDict
@@ -267,7 +269,7 @@ async def by_zip(who: str) -> None:
         names.append(name)
 
 
-HANDLERS: dict[str, Callable[[str], None]] = {"keep": lambda name: NAMES.append(name)}
+HANDLERS: dict[str, Callable[[str], None]] = {"keep": lambda name: NAMES.append(name)}  # noqa: PLW0108
 
 
 @way()
@@ -422,7 +424,7 @@ async def by_an_operator(who: str) -> None:
 
 @way()
 async def by_a_comparison(who: str) -> None:
-    Numbers() == who
+    _ = Numbers() == who
 
 
 class Lazy:
@@ -457,7 +459,7 @@ async def by_a_runnable(who: str) -> None:
 
 @way()
 async def by_parallel_runnables(who: str) -> None:
-    await RunnableParallel(kept=RunnableLambda(lambda name: NAMES.append(name))).ainvoke(who)
+    await RunnableParallel(kept=lambda name: NAMES.append(name)).ainvoke(who)  # noqa: PLW0108
 
 
 class NoteTool(BaseTool):
@@ -497,6 +499,28 @@ async def by_text_that_is_evaluated(who: str) -> None:
 @way(UNREAD)
 async def by_text_without_names(who: str) -> None:
     exec("NAMES.append('somebody')")
+
+
+@way()
+async def by_a_thread(who: str) -> None:
+    thread = threading.Thread(target=NAMES.append, args=(who,))
+    thread.start()
+    thread.join()
+
+
+@way()
+async def by_a_pool_of_threads(who: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(NAMES.append, who).result()
+
+
+@way()
+async def by_a_function_that_is_mapped_by_a_pool(who: str) -> None:
+    def keep(name: str) -> None:
+        NAMES.append(name)
+
+    with ThreadPoolExecutor(1) as pool:
+        list(pool.map(keep, [who]))
 
 
 # What LangGraph hands out ---------------------------------------------------------------------
@@ -637,7 +661,8 @@ def list_in_a_loop_beside(place: Path) -> Case:
     """Two loops of different length over one list."""
 
     async def left(state: State) -> State:
-        await apause("left")
+        if (state.get("left") or 0) < 2:  # the other one has no third round
+            await apause("left")
         NAMES.append("left")
         return {"left": (state.get("left") or 0) + 1}
 
