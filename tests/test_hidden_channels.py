@@ -19,7 +19,16 @@ from langgraph_alto import Options
 from langgraph_alto._langgraph.reader import verdicts
 from langgraph_alto.core.effects import Rank
 from langgraph_alto.core.tables import writes_outward_by_name
-from tests.hidden.harness import Outcome, Side, Twin, fresh, run_row, tables, write_twins
+from tests.hidden.harness import (
+    Outcome,
+    Side,
+    Twin,
+    empty_directory,
+    fresh,
+    run_row,
+    tables,
+    write_twins,
+)
 from tests.hidden.kit import Row
 
 ROWS: dict[tuple[str, str], Row] = {(module, name): row for module, name, row in tables()}
@@ -34,28 +43,27 @@ OPEN: dict[tuple[str, str], str] = {
 """Rows whose result is not LangGraph's yet."""
 
 
-def _params(*, hidden: bool) -> list[object]:
+MANY = ("ways_to_share", "ways_to_change", "reads")
+"""Modules of many rows of one kind: their synchronous twins are for a long run."""
+
+
+def _params(*, hidden: bool, xfail: bool = False) -> list[object]:
     """Each row with each way to run it."""
-    return [
-        pytest.param(
-            *key,
-            twin,
-            id=f"{key[0]}-{key[1]}-{twin}",
-            marks=[pytest.mark.xfail(reason=OPEN[key])] if key in OPEN else [],
-        )
-        for key, row in ROWS.items()
-        if hidden is not bool(row.runs_ahead)
-        for twin in row.twins
-    ]
-
-
-hidden_rows = pytest.mark.parametrize(("module", "name", "twin"), _params(hidden=True))
-rows_that_run_ahead = pytest.mark.parametrize(("module", "name", "twin"), _params(hidden=False))
+    found = []
+    for key, row in ROWS.items():
+        if hidden is bool(row.runs_ahead):
+            continue
+        for twin in row.twins:
+            marks = [pytest.mark.slow] if twin == "sync" and key[0] in MANY else []
+            if xfail and key in OPEN:
+                marks.append(pytest.mark.xfail(reason=OPEN[key]))
+            found.append(pytest.param(*key, twin, id=f"{key[0]}-{key[1]}-{twin}", marks=marks))
+    return found
 
 
 @pytest.fixture(autouse=True, scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the synchronous twins are, and what LangGraph's runs write."""
+    """Where the synchronous twins are, and what the rows write."""
     made = tmp_path_factory.mktemp("hidden")
     write_twins(made)
     sys.path.insert(0, str(made))
@@ -67,39 +75,36 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @cache
 def expected(module: str, name: str, twin: Twin, slow: Side, directory: Path) -> Outcome:
     """LangGraph's own outcome."""
-    place = directory / f"{module}-{name}-{twin}-{slow}"
-    return run_row(module, name, twin, slow, "langgraph", place, patience=0)
+    return run_row(module, name, twin, slow, "langgraph", directory, patience=0)
 
 
-@hidden_rows
-def test_the_result_is_langgraphs(
-    module: str, name: str, twin: Twin, directory: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("module", "name", "twin"), _params(hidden=True, xfail=True))
+def test_the_result_is_langgraphs(module: str, name: str, twin: Twin, directory: Path) -> None:
     for slow in SIDES:
-        found = run_row(module, name, twin, slow, "alto", tmp_path / slow)
+        found = run_row(module, name, twin, slow, "alto", directory)
         assert found == expected(module, name, twin, slow, directory), f"{slow} slow"
 
 
-@hidden_rows
+@pytest.mark.parametrize(("module", "name", "twin"), _params(hidden=True))
 def test_with_every_node_trusted_the_result_is_another(
-    module: str, name: str, twin: Twin, directory: Path, tmp_path: Path
+    module: str, name: str, twin: Twin, directory: Path
 ) -> None:
     row = ROWS[module, name]
     patience = 5.0 if row.why_equal is None else 0.02
     differs = False
     for slow in reversed(SIDES):
         if not differs:
-            found = run_row(module, name, twin, slow, "trusted", tmp_path / slow, patience=patience)
+            found = run_row(module, name, twin, slow, "trusted", directory, patience=patience)
             differs = found != expected(module, name, twin, slow, directory)
     assert differs is (row.why_equal is None)
 
 
-@rows_that_run_ahead
+@pytest.mark.parametrize(("module", "name", "twin"), _params(hidden=False))
 def test_what_only_shares_what_is_read_runs_ahead(
-    module: str, name: str, twin: Twin, directory: Path, tmp_path: Path
+    module: str, name: str, twin: Twin, directory: Path
 ) -> None:
     for slow in SIDES:
-        found = run_row(module, name, twin, slow, "alto", tmp_path / slow, patience=5.0)
+        found = run_row(module, name, twin, slow, "alto", directory, patience=5.0)
         assert found == expected(module, name, twin, slow, directory), f"{slow} slow"
         assert found.error is None
         assert found.report is not None
@@ -112,24 +117,22 @@ def test_what_only_shares_what_is_read_runs_ahead(
     [pytest.param(*key, id="-".join(key)) for key, row in ROWS.items() if row.declared],
 )
 def test_a_false_declaration_of_reads_changes_no_result(
-    module: str, name: str, directory: Path, tmp_path: Path
+    module: str, name: str, directory: Path
 ) -> None:
     for slow in SIDES:
-        found = run_row(module, name, "async", slow, "declared", tmp_path / slow)
+        found = run_row(module, name, "async", slow, "declared", directory)
         assert found == expected(module, name, "async", slow, directory), f"{slow} slow"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # never run
-@pytest.mark.parametrize(
-    ("module", "name"), [pytest.param(*key, id="-".join(key)) for key in ROWS]
-)
+@pytest.mark.parametrize(("module", "name"), [pytest.param(*key, id="-".join(key)) for key in ROWS])
 def test_nodes_are_held_for_the_reasons_that_the_row_names(
-    module: str, name: str, tmp_path: Path
+    module: str, name: str, directory: Path
 ) -> None:
     row = ROWS[module, name]
     with fresh(module, "async") as found:
-        graph = found.TABLE[name].build(tmp_path).graph
-        judged = verdicts(graph.nodes, graph.channels, Options()).values()
+        case = found.TABLE[name].build(empty_directory(module, directory))
+        judged = verdicts(case.graph.nodes, case.graph.channels, Options()).values()
+        case.close()
     reasons = {verdict.reason for verdict in judged if verdict.rank is Rank.HELD}
     assert row.held <= reasons
     assert bool(row.held) == bool(reasons)

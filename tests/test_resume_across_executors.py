@@ -143,7 +143,7 @@ def test_sync_thread_is_resumed_on_the_other_executor(executors: str, kind: str)
     found = run_sync(executors, kind, AHEAD)
     assert len(expected.results) == 3
     assert_equal(expected, found)
-    assert found.started() >= 2
+    assert found.started() >= 1  # a node that may interrupt waits until its id is known
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ async def test_async_thread_is_resumed_on_the_other_executor(executors: str, kin
     found = await run_async(executors, kind, AHEAD)
     assert len(expected.results) == 3
     assert_equal(expected, found)
-    assert found.started() >= 2
+    assert found.started() >= 1  # a node that may interrupt waits until its id is known
 
 
 @pytest.mark.slow

@@ -323,7 +323,6 @@ class TestGates:
         told.is_possible = True
         assert s(began(2, "after", after={"x": 1})) == [Adopt(1, "after")]
 
-
     def test_an_adopted_task_is_past_its_gate(self, run: Any) -> None:
         s = run(branches().edge("slow", "slow"), {"z": 0})
         s(began(1, "fast", "slow"))

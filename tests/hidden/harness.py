@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import itertools
 import logging
 import re
 import sys
@@ -168,13 +169,12 @@ def run_row(  # noqa: PLR0917
         slow: The sibling that ends late.
         executor: LangGraph itself; ALTO; ALTO that is told what the row declares; or ALTO that
             trusts every node and asks no state for what it lacks.
-        directory: For what the row writes.
+        directory: In which there is room for what the row writes.
         patience: How many seconds a slow thread lets others run ahead, if they do.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         table: Table = stack.enter_context(fresh(module, twin)).TABLE
-        case = table[name].build(directory)
+        case = table[name].build(empty_directory(module, directory))
         options = Options()
         if executor in ("declared", "trusted"):
             options = Options(nodes=table[name].declared)
@@ -185,8 +185,21 @@ def run_row(  # noqa: PLR0917
         runs = stack.enter_context(record())
         run = _run_async if twin == "async" else _run_sync
         chunks, last, error = run(graph, case, slow, lambda: _is_ahead_done(runs), patience)
-    effect = None if case.effect is None else plain(case.effect())
+        effect = None if case.effect is None else plain(case.effect())
+        case.close()
     return Outcome(chunks, plain(last), effect, mask(plain(error)), runs[0] if runs else None)
+
+
+_WRITING = ("outside", "streamed", "may_run")
+_numbers = itertools.count()
+
+
+def empty_directory(module: str, directory: Path) -> Path:
+    """A new directory for a row, made if rows of its module write files."""
+    made = directory / str(next(_numbers))
+    if module in _WRITING:
+        made.mkdir()
+    return made
 
 
 Ran = tuple[list[Any], Any, BaseException | None]

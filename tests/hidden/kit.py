@@ -34,6 +34,7 @@ class Case:
         context: The run's context.
         config: Its config.
         prepare: Called in the context of the run, before it.
+        close: Called at the very end.
     """
 
     graph: Any
@@ -42,6 +43,7 @@ class Case:
     context: Any = None
     config: dict[str, Any] = field(default_factory=dict)
     prepare: Callable[[], Any] | None = None
+    close: Callable[[], Any] = lambda: None
 
 
 Build = Callable[[Path], Case]

@@ -160,13 +160,7 @@ def file_kept_open(place: Path) -> Case:
         log.seek(0)
         return log.read()
 
-    def content() -> str:
-        log.seek(0)
-        text = log.read()
-        log.close()
-        return text
-
-    return Case(quartet(remember, recall), effect=content)
+    return Case(quartet(remember, recall), close=log.close)
 
 
 @row(TABLE, WRITES, READS)
@@ -246,7 +240,7 @@ def database_row_by_a_shared_connection(place: Path) -> Case:
     async def recall() -> Any:
         return connection.execute("select count(*) from names").fetchone()[0]
 
-    return Case(quartet(remember, recall), effect=connection.close)
+    return Case(quartet(remember, recall), close=connection.close)
 
 
 @row(TABLE, WRITES)
@@ -410,13 +404,11 @@ def pair_of_sockets(place: Path) -> Case:
     async def recall() -> str:
         return received()
 
-    def end() -> str:
-        text = received()
+    def close() -> None:
         near.close()
         far.close()
-        return text
 
-    return Case(quartet(remember, recall), effect=end)
+    return Case(quartet(remember, recall), effect=received, close=close)
 
 
 @row(TABLE, WRITES, READS)
@@ -459,7 +451,7 @@ def csv_writer_that_is_kept(place: Path) -> Case:
         file.flush()
         return (place / "log.csv").read_text()
 
-    return Case(quartet(remember, recall), effect=file.close)
+    return Case(quartet(remember, recall), close=file.close)
 
 
 @row(TABLE, WRITES, READS)
@@ -472,7 +464,7 @@ def file_that_is_printed_into(place: Path) -> Case:
     async def recall() -> str:
         return (place / "log.txt").read_text()
 
-    return Case(quartet(remember, recall), effect=file.close)
+    return Case(quartet(remember, recall), close=file.close)
 
 
 @row(TABLE, WRITES, READS)
@@ -485,7 +477,7 @@ def file_that_is_dumped_into(place: Path) -> Case:
     async def recall() -> str:
         return (place / "log.json").read_text()
 
-    return Case(quartet(remember, recall), effect=file.close)
+    return Case(quartet(remember, recall), close=file.close)
 
 
 @row(TABLE, WRITES, READS)

@@ -24,7 +24,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnablePar
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_config
-from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Send
@@ -671,16 +671,19 @@ def list_in_a_loop_beside(place: Path) -> Case:
         NAMES.append("right")
         return {"right": (state.get("right") or 0) + 1}
 
+    def left_again(state: State) -> str:
+        return "left" if state["left"] < 3 else END
+
+    def right_again(state: State) -> str:
+        return "right" if state["right"] < 2 else END
+
     builder = StateGraph(State)
     builder.add_node("left", left)
     builder.add_node("right", right)
-    for name, most in (("left", 3), ("right", 2)):
-        builder.add_edge(START, name)
-
-        def again(state: Any, name: str = name, most: int = most) -> str:
-            return name if state[name] < most else "__end__"
-
-        builder.add_conditional_edges(name, again, [name, "__end__"])
+    builder.add_edge(START, "left")
+    builder.add_edge(START, "right")
+    builder.add_conditional_edges("left", left_again, ["left", END])
+    builder.add_conditional_edges("right", right_again, ["right", END])
     return Case(builder.compile(), effect=lambda: NAMES)
 
 
