@@ -318,14 +318,16 @@ def test_a_lost_subgraph_takes_its_bodies_with_it() -> None:
     )
     plan = GraphPlan(1, graph=Graph([Node("n0", subgraph=inner), Node("n1")]))
     langgraph = Outcome(bodies=Counter(n0__s0=1, n0__s1=2))
-    for bodies, lost, expected in [
-        (Counter(n0__s0=2, n0__s1=8), Counter(n0=1), []),
-        (Counter(n0__s0=2, n0__s1=9), Counter(n0=1), ["bodies"]),
-        (Counter(n0__s0=1, n0__s1=5), Counter(n0__s1=1), []),
-        (Counter(n0__s0=2, n0__s1=4), Counter(n0__s1=1), ["bodies"]),
-        (Counter(n0__s0=2, n0__s1=4), Counter(n1=9), ["bodies"]),
+    for bodies, report, expected in [
+        (Counter(n0__s0=2, n0__s1=8), {"lost": Counter(n0=1)}, []),
+        (Counter(n0__s0=2, n0__s1=9), {"lost": Counter(n0=1)}, ["bodies"]),
+        (Counter(n0__s0=1, n0__s1=5), {"lost": Counter(n0__s1=1)}, []),
+        (Counter(n0__s0=2, n0__s1=4), {"lost": Counter(n0__s1=1)}, ["bodies"]),
+        (Counter(n0__s0=2, n0__s1=4), {"lost": Counter(n1=9)}, ["bodies"]),
+        (Counter(n0__s0=1, n0__s1=6), {"taken over": Counter(n0__s0=1, n0__s1=2)}, []),
+        (Counter(n0__s0=2, n0__s1=2), {"taken over": Counter(n0__s0=1, n0__s1=2)}, ["bodies"]),
     ]:
-        alto = Outcome(bodies=bodies, reports=[{"lost": lost}])
+        alto = Outcome(bodies=bodies, reports=[report])
         found = compare_executors(plan, langgraph, alto)
         assert [difference.aspect for difference in found] == expected
 

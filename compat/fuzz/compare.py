@@ -48,12 +48,12 @@ def compare_executors(plan: GraphPlan, langgraph: Outcome, alto: Outcome) -> lis
     where they may be: not of held nodes, and no more than the executor reported as lost.
     """
     found = [d for d in compare(plan, langgraph, alto) if d.aspect != "bodies"]
-    held, allowed = held_bodies(plan), _allowed_extra(plan, alto.lost())
+    held, allowed = held_bodies(plan), _allowed_extra(plan, alto)
     for name in sorted({*langgraph.bodies, *alto.bodies}):
         more = alto.bodies[name] - langgraph.bodies[name]
         if more < 0 or more > (0 if name in held else allowed[name]):
             sides = (langgraph.bodies[name], alto.bodies[name])
-            found.append(Difference("bodies", f"{name} (lost: {allowed[name]})", *sides))
+            found.append(Difference("bodies", f"{name} (in vain: {allowed[name]})", *sides))
             break
     if new := Counter(alto.leaked) - Counter(langgraph.leaked):
         found.append(Difference("leaks", "tasks after the run", [], sorted(new.elements())))
@@ -79,19 +79,23 @@ def held_bodies(plan: GraphPlan) -> set[str]:
     return held
 
 
-def _allowed_extra(plan: GraphPlan, lost: Counter[str]) -> Counter[str]:
-    """How often each body may have run in vain, if so many executions were `lost`.
+def _allowed_extra(plan: GraphPlan, alto: Outcome) -> Counter[str]:
+    """How often each body may have run in vain, by what the executor reported.
 
-    An execution that is lost had retries of its own, and if it is, or calls, a graph, every
-    body of that ran in vain with it.
+    An execution that was lost had retries of its own, and if it is, or calls, a graph, every
+    body of that ran in vain with it. One that was taken over may have had retries for which
+    LangGraph had no time, when a sibling failed.
     """
+    lost, taken_over = alto.executions("lost"), alto.executions("taken over")
     allowed = Counter(lost)
 
     def visit(graph: Graph, prefix: str, times: int) -> None:
         runs = _most_runs(graph)
         for node in graph.nodes:
             name = prefix + node.name
-            allowed[name] = (lost[name] + times * runs[node.name]) * max(node.retry, 1)
+            attempts = max(node.retry, 1)
+            allowed[name] = (lost[name] + times * runs[node.name]) * attempts
+            allowed[name] += taken_over[name] * (attempts - 1)
             allowed[f"{name}_error"] += times * runs[node.name]
             if node.subgraph is not None:
                 visit(node.subgraph, f"{name}__", allowed[name])

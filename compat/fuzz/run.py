@@ -55,9 +55,9 @@ class Outcome:
         """A counter of the executor's reports, summed over the runs."""
         return sum(report[name] for report in self.reports)
 
-    def lost(self) -> Counter[str]:
-        """Executions that were discarded or run again, by the name of their body."""
-        return sum((report["lost"] for report in self.reports), Counter())
+    def executions(self, kind: str) -> Counter[str]:
+        """Executions that began early and were "lost" or "taken over", by their body's name."""
+        return sum((report.get(kind, Counter()) for report in self.reports), Counter())
 
 
 class _Bodies(logging.Handler):
@@ -370,12 +370,12 @@ def _body_name(span: Any) -> str:
 def _report(report: Any) -> dict[str, Any]:
     names = ("started", "adopted", "discarded", "rerun", "abandoned")
     found: dict[str, Any] = {name: getattr(report, name) for name in names}
-    lost = ("discarded", "rerun")
-    found["lost"] = Counter(
-        _body_name(span)
-        for span in report.timeline
-        if span.outcome in lost and span.reason != "it had not begun"
-    )
+    for kind, outcomes in (("lost", ("discarded", "rerun")), ("taken over", ("adopted",))):
+        found[kind] = Counter(
+            _body_name(span)
+            for span in report.timeline
+            if span.outcome in outcomes and span.reason != "it had not begun"
+        )
     found["held"] = dict(report.held)
     found["fallbacks"] = list(report.fallbacks)
     return found

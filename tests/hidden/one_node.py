@@ -16,17 +16,17 @@ from tests.hidden.waiting import apause
 TABLE: Table = {}
 SHARED = "shared container"
 
-DONE: list[str] = []
-
 
 @row(TABLE, SHARED)
-def tasks_over_a_global_list(place: Path) -> Case:
+def tasks_over_a_list(place: Path) -> Case:
+    done: list[str] = []
+
     async def work(arg: Any) -> Any:
         await apause(arg["who"])
-        DONE.append(arg["who"])
-        return next_round(arg, list(DONE))
+        done.append(arg["who"])
+        return next_round(arg, list(done))
 
-    return Case(rounds(work, Saw), effect=lambda: DONE)
+    return Case(rounds(work, Saw), effect=lambda: done)
 
 
 @row(TABLE, SHARED)

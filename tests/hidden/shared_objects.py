@@ -744,23 +744,20 @@ def chain_that_keeps_notes(place: Path) -> Case:
     return Case(quartet(remember, recall))
 
 
-class Attempts:
-    """A descriptor that counts who looks."""
-
-    def __init__(self) -> None:
-        self.number = 0
-
-    def __get__(self, instance: Any, owner: Any) -> int:
-        self.number += 1
-        return self.number
-
-
-class Door:
-    attempts = Attempts()
-
-
 @row(TABLE, SHARED)
 def descriptor_that_counts(place: Path) -> Case:
+    class Attempts:
+        """A descriptor that counts who looks."""
+
+        number = 0
+
+        def __get__(self, instance: Any, owner: Any) -> int:
+            self.number += 1
+            return self.number
+
+    class Door:
+        attempts = Attempts()
+
     door = Door()
 
     async def draw() -> int:

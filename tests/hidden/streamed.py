@@ -96,12 +96,11 @@ def number_that_the_generator_changes(place: Path) -> Case:
     return Case(producing(remember, look), effect=lambda: number)
 
 
-class Progress:
-    last = "nobody"
-
-
 @row(TABLE, SHARED)
 def class_attribute_that_the_generator_changes(place: Path) -> Case:
+    class Progress:
+        last = "nobody"
+
     async def remember(who: str) -> None:
         Progress.last = who
 
