@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 from langgraph_alto._langgraph.members import Complete, Family, Gone, Member, Seat, StepTask
-from langgraph_alto.core.attribution import elements_of
+from langgraph_alto.core.attribution import are_made_from, elements_of
 from langgraph_alto.core.events import SendSpec
 from langgraph_alto.core.paths import REQUEST, Fact, Item, LevelComplete, Ref, path_text
 
@@ -379,12 +379,21 @@ class Lineage:
             if (label_of_it := labels[sent.node]) is not None:
                 by_label.setdefault(label_of_it, []).append(place)
         member.places = [None] * len(sends)
-        for (label, is_key), places in by_label.items():
-            chosen = [sends[place] for place in places]
-            elements = values.get(label, ()) if is_key else ()
-            indices = elements_of([s.node for s in chosen], [s.arg for s in chosen], elements)
+        for (name, is_key), places in by_label.items():
+            targets = [sends[place].node for place in places]
+            arguments = [sends[place].arg for place in places]
+            given = {key: values[key] for key in member.given if key in values}
+            label = name if is_key else self._key_of(targets, arguments, given) or name
+            indices = elements_of(targets, arguments, values.get(label, ()))
             for place, index in zip(places, indices, strict=True):
                 member.places[place] = label, index
+
+    def _key_of(
+        self, targets: Sequence[str], arguments: Sequence[Any], lists: Mapping[str, Sequence[Any]]
+    ) -> str | None:
+        """The list that `Send`s were made from, where the source of the graph does not tell."""
+        keys = [key for key, given in lists.items() if are_made_from(targets, arguments, given)]
+        return keys[0] if len(keys) == 1 else None
 
     def _label(self, member: Member, target: str) -> tuple[str, bool] | None:
         """A level's name under which the task gave no value that is not a list."""

@@ -52,6 +52,13 @@ def elements_of(
     return list(range(len(targets)))
 
 
+def are_made_from(
+    targets: Sequence[str], arguments: Sequence[object], elements: Sequence[object]
+) -> bool:
+    """Whether each `Send` hands over an element of a list."""
+    return None not in _recognised(targets, arguments, elements)
+
+
 def _recognised(
     targets: Sequence[str], arguments: Sequence[object], elements: Sequence[object]
 ) -> Iterator[int | None]:
