@@ -55,6 +55,10 @@ class Driver(ABC):
     def call_later(self, at: float, callback: Callable[[], None]) -> None:
         """Call back at that time of the clock, unless the run is closed by then."""
 
+    def on_loop(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call back where the stream may be written to: soon if that is another thread."""
+        callback(*args)
+
     async def let_others_begin(self) -> None:  # noqa: B027 - threads need no help
         """Let what was just started begin."""
 

@@ -55,6 +55,8 @@ class _AltoLoop:
     """What both loops add. Mixed in before LangGraph's class."""
 
     alto: Run | None = None
+    own_stream: Any = None
+    """Where the consumer of this run takes its chunks, without that of a run around it."""
     step: int
     checkpoint_metadata: Any
 
@@ -101,6 +103,7 @@ class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings = settings
+        self.own_stream = kwargs.get("stream")
 
     def __enter__(self) -> Self:
         self.stack.callback(self._close_alto)  # the last to be called
@@ -124,6 +127,7 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings = settings
+        self.own_stream = kwargs.get("stream")
 
     async def __aenter__(self) -> Self:
         self.stack.push_async_callback(self._close_alto)  # the last to be called

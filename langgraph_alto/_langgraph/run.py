@@ -34,6 +34,7 @@ from langgraph_alto._langgraph.identity import (
     identity_of_send,
 )
 from langgraph_alto._langgraph.narrowed import NarrowedState
+from langgraph_alto._langgraph.partials import Partials, partials_of
 from langgraph_alto._langgraph.policy import run_policy, same_value, verdicts_of
 from langgraph_alto._langgraph.reporting import close_report, open_report
 from langgraph_alto._langgraph.watching import Watching
@@ -110,7 +111,10 @@ class Run(Watching):
         self.order: StepOrder | None = None
         self.context: Context | None = None
         self.is_closed = False
-        self._is_quiet = self.policy.off is not None and not self.recording
+        self.partials = partials_of(self, lambda: self._facts()[0])
+        self._is_quiet = (
+            self.policy.off is not None and not self.recording and self.partials is None
+        )
         self.is_alone = False
         """Whether nothing can run ahead in this step: it has one task, which does not stream."""
         self._step_told = False
@@ -141,6 +145,7 @@ class Run(Watching):
             and len(tasks) == 1
             and not self.recording
             and chaos.active is None
+            and self.partials is None
             and not self._streams(tasks)
         ):
             # Nothing runs ahead, and nothing can beside a single task that does not stream.
@@ -173,9 +178,11 @@ class Run(Watching):
                 self._begin_order(tasks)
             if self.recording:
                 self._note_tasks(tasks)
+            if self.partials is not None:
+                self._tell_partials(self.partials, restored)
+            self._follow_producers(tasks)
             if self.policy.off is not None:
                 return
-            self._follow_producers(tasks)
             if chaos.active is not None:
                 chaos.active.hold_back(self)
         for task in restored:
@@ -183,8 +190,15 @@ class Run(Watching):
         if self.order is not None:
             self.pump()
 
+    def _tell_partials(self, partials: Partials, restored: list[PregelExecutableTask]) -> None:
+        partials.step_began(self._adopted_by_task)
+        for task in restored:
+            partials.task_ended(task.id, *self._read_writes(task.writes), task.writes)
+
     def step_over(self) -> None:
         """LangGraph is about to commit the step: its channels change from now on."""
+        if self.partials is not None:
+            self.partials.step_over()
         if self._foresight is not None:
             with self.lock:
                 self._foresight.is_open = False
@@ -194,28 +208,44 @@ class Run(Watching):
         if self.is_alone or not self._in_step or self.is_closed:
             return
         end, sends = self._read_writes(writes)
+        if self.partials is not None:
+            self.partials.gave_sends(task_id, sends)
+        may_go_on = self._note_ended(task_id, end, sends, writes)
+        if self.partials is not None:
+            self.partials.task_ended(task_id, end, sends, writes)
+        if may_go_on and (
+            end is not End.FAILED
+            or any(c == names.ERROR and names.is_invalid_resume(v) for c, v in writes)
+        ):
+            # After a failure LangGraph cuts the other tasks off: what they would have handed
+            # out later must not slip through before that.
+            self.pump()
+
+    def _note_ended(
+        self,
+        task_id: str,
+        end: End,
+        sends: tuple[SendSpec, ...],
+        writes: Sequence[tuple[str, Any]],
+    ) -> bool:
+        """A task ended; returns whether others may have their turn because of that."""
         if not (sends or self._step_told or self.recording or self.order is not None):
             self._ended[task_id] = writes
             # Another thread may tell of the step meanwhile, with this task or without it.
             if not self._step_told and (end is not End.FINISHED or not self._follows_edges()):
-                return
+                return False
         with self.lock:
             self._ended[task_id] = writes
             span = self._spans.get(task_id) if self.recording else None
             if span is not None and span.ended is None:
                 span.ended = self.clock() - self.report_zero
             if self.policy.off is not None:
-                return
+                return False
             if self.order is not None:
                 self.order.ended(task_id)
                 self.committed(task_id, end)
             self._tell_ended(task_id, end, sends, writes)
-        if end is not End.FAILED or any(
-            c == names.ERROR and names.is_invalid_resume(v) for c, v in writes
-        ):
-            # After a failure LangGraph cuts the other tasks off: what they would have handed
-            # out later must not slip through before that.
-            self.pump()
+        return True
 
     def body_over(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> None:
         """For `chaos`: a body is over, and its end is kept back from LangGraph for a while."""
@@ -224,6 +254,8 @@ class Run(Watching):
             if self.is_closed or self.policy.off is not None:
                 return
             self._ended[task_id] = writes
+            if self.partials is not None:
+                self.partials.gave_sends(task_id, sends)
             if self.order is not None:
                 self.order.stop_aging(task_id, self.clock())
             self._tell_ended(task_id, end, sends, writes)
@@ -280,6 +312,11 @@ class Run(Watching):
         if facts is None or len(facts.routers) != count:
             return itertools.repeat(None)
         return iter(facts.routers)
+
+    @property
+    def asks_routers(self) -> bool:
+        """Whether routers are asked about what generator nodes have yielded."""
+        return self._follows_partials and self.policy.off is None
 
     @property
     def is_idle(self) -> bool:
@@ -395,6 +432,9 @@ class Run(Watching):
             self.permit_unused()
             self.send_event(AheadEnded(command.ahead, End.GAVE_UP))
             return
+        if self.partials is not None:
+            known = self.scheduler.aheads[command.ahead]
+            self.partials.began_ahead(ahead, None if known.pull else known.parent, known.position)
         self.follow(ahead)
         self.aheads[command.ahead] = ahead
         ahead.zero = self.clock()
@@ -487,6 +527,8 @@ class Run(Watching):
                 ahead.span.outcome, ahead.span.reason = "discarded", command.reason
         if self.eager and ahead.player is not None:
             self.play_now(ahead.player, ahead.player.closing())
+        if self.partials is not None:
+            self.partials.discarded(ahead)
         ahead.cut()
         self.cancel(ahead)
 
@@ -520,16 +562,24 @@ class Run(Watching):
             if ahead.span is not None:
                 ahead.span.ended = self.clock() - self.report_zero
             if end is End.GAVE_UP:
-                if ahead.span is not None:
-                    ahead.span.outcome, ahead.span.reason = "rerun", ahead.gave_up
-                self.aheads.pop(ahead.key, None)
-                ahead.cut()
+                self._give_up(ahead)
             elif ahead.adopted is not None:
                 if self.order is not None:
                     self.order.ended(ahead.adopted.id)
                 self._queue(ahead)
+            if self.partials is not None:
+                self.partials.gave_sends(ahead.key, sends)
             self.send_event(AheadEnded(ahead.key, end, sends, writes))
         self.pump()
+
+    def _give_up(self, ahead: AheadTask) -> None:
+        """The body is over and leaves its work to the real task. The lock is held."""
+        if ahead.span is not None:
+            ahead.span.outcome, ahead.span.reason = "rerun", ahead.gave_up
+        self.aheads.pop(ahead.key, None)
+        if self.partials is not None:
+            self.partials.discarded(ahead)
+        ahead.cut()
 
     # Identity ------------------------------------------------------------------------------
 
@@ -616,6 +666,8 @@ class Run(Watching):
             if self.scheduler is not None:
                 self._carry_out(self._handle(RunEnded()))
             self.is_closed = True
+        if self.partials is not None:
+            self.partials.closed()
 
     def forget(self) -> None:
         """Drop every reference, so that neither a graph nor a result outlives its run."""
@@ -637,6 +689,7 @@ class Run(Watching):
             self.order = None
             self.context = None
             self.scheduler = None
+            self.partials = None
         if self._owns_report:
             close_report(self.loop, self.report, self.clock() - self.report_zero)
         # The loop holds its tasks, and adopted ones lead back to this run: no cycle may remain.

@@ -81,13 +81,13 @@ class AsyncRun(Run):
 
     def cancel(self, ahead: AheadTask) -> None:
         if ahead.handle is not None:
-            self._on_loop(ahead.handle.cancel)
+            self.on_loop(ahead.handle.cancel)
 
     def claim(self, ahead: AheadTask) -> bool:
         return True
 
     def open_gate(self, ahead: AheadTask) -> None:
-        self._on_loop(ahead.gate.set)
+        self.on_loop(ahead.gate.set)
 
     async def await_at_gate(self, ahead: AheadTask, reads: Names | None) -> None:
         self.reach_gate(ahead, reads)
@@ -173,7 +173,7 @@ class AsyncRun(Run):
             # The run's own chunk is an event too, and it comes when the consumer has taken
             # the update. Callbacks go out at once: those of the next task would overtake it.
             self._to_consume += 1
-            self._on_loop(self._wait_consumed, _TURNS_TO_CONSUMER)
+            self.on_loop(self._wait_consumed, _TURNS_TO_CONSUMER)
 
     def _wait_consumed(self, turns: int) -> None:
         if turns:
@@ -190,7 +190,7 @@ class AsyncRun(Run):
         return not self._to_consume and super().keeps_turn(ahead)
 
     def emit_now(self, ahead: AheadTask) -> None:
-        self._on_loop(self._start_playing, ahead)
+        self.on_loop(self._start_playing, ahead)
 
     def _start_playing(self, ahead: AheadTask) -> None:
         if ahead.playing is None and not ahead.dropped:
@@ -213,7 +213,7 @@ class AsyncRun(Run):
                 await player.aplay(emission)
 
         if emissions:
-            self._on_loop(lambda: self._keep(self._aio.create_task(play())))
+            self.on_loop(lambda: self._keep(self._aio.create_task(play())))
 
     def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         self._tasks.add(task)
@@ -235,10 +235,10 @@ class AsyncRun(Run):
         return answer
 
     def grant(self, ahead: AheadTask) -> None:
-        self._on_loop(ahead.turn.set)
+        self.on_loop(ahead.turn.set)
 
     def wake_later(self, ahead: AheadTask, at: float) -> None:
-        self._on_loop(self._set_timer, at)
+        self.on_loop(self._set_timer, at)
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -246,7 +246,7 @@ class AsyncRun(Run):
         self._timer = self._aio.call_later(max(0.0, at - self.clock()), self.pump)
 
     def call_later(self, at: float, callback: Callable[[], None]) -> None:
-        self._on_loop(self._call_later, at, callback)
+        self.on_loop(self._call_later, at, callback)
 
     def _call_later(self, at: float, callback: Callable[[], None]) -> None:
         self._timers = [timer for timer in self._timers if timer.when() > self.clock()]
@@ -255,7 +255,7 @@ class AsyncRun(Run):
     async def let_others_begin(self) -> None:
         await asyncio.sleep(0)
 
-    def _on_loop(self, callback: Callable[..., Any], *args: Any) -> None:
+    def on_loop(self, callback: Callable[..., Any], *args: Any) -> None:
         if threading.get_ident() == self._thread:
             callback(*args)
         elif not self._aio.is_closed():

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import (
@@ -67,6 +67,19 @@ def can_be_followed(facts: NodeSpec | None, *, speculative: bool) -> bool:
     )
 
 
+class Follower(Protocol):
+    """Looks at the chunks that a body yields, on their way."""
+
+    def began(self) -> None:
+        """The body begins, maybe not for the first time."""
+
+    def took(self, chunk: Any) -> bool:
+        """A chunk passed; returns whether something was started."""
+
+    async def let_others_begin(self) -> None:
+        """Let what was just started begin."""
+
+
 def followed(
     run: Watching,
     key: str | int,
@@ -74,24 +87,79 @@ def followed(
     facts: NodeSpec | None,
     channels: Callable[[], Channels | None],
 ) -> Runnable[Any, Any]:
-    """A task's body, followed by a `Producer` if that can lead to anything; else as it is."""
+    """A task's body, followed by whoever can make something of its chunks; else as it is.
+
+    That is a `Producer` if routers can be asked about them, and what shows partial outputs.
+    """
     proc: Runnable[Any, Any] = task.proc
-    if not can_be_followed(facts, speculative=run.speculates) or not isinstance(
-        proc, names.RunnableSeq
-    ):
+    if not isinstance(proc, names.RunnableSeq):
         return proc
-    assert facts is not None
     split = writers_begin(run.loop.nodes[task.name], proc)
     writers = proc.steps[split:]
-    if sum(not isinstance(step, names.ChannelWrite) for step in writers) != len(facts.routers):
+    producer = None
+    if _asks(run, facts, writers):
+        assert facts is not None
+        producer = Producer(run, key, task, facts, channels)
+    # What is yielded is shown before anything is made of it.
+    followers = [f for f in (producer, run.tap(task)) if f is not None]
+    if not followers:
         return proc
-    producer = Producer(run, key, task, facts, channels)
     if split == 1 and streams(proc.steps[0]):
-        return with_steps(proc, [producer.follow(proc.steps[0]), *writers])
-    if not run.speculates:
+        body: Runnable[Any, Any] = proc.steps[0]
+        for follower in reversed(followers):
+            body = passing_by(body, follower)
+        return with_steps(proc, [body, *writers])
+    if producer is None or not run.speculates:
         return proc
-    first = _FollowedWriter(writers[0], producer)
+    first: Runnable[Any, Any] = writers[0]
+    for follower in followers:
+        first = _FollowedWriter(first, follower)
     return with_steps(proc, [*proc.steps[:split], first, *writers[1:]], _StreamedSeq)
+
+
+def _asks(run: Watching, facts: NodeSpec | None, writers: list[Runnable[Any, Any]]) -> bool:
+    """Whether routers of a node are asked about what it has yielded."""
+    if not run.asks_routers or not can_be_followed(facts, speculative=run.speculates):
+        return False
+    assert facts is not None
+    return len(facts.routers) == sum(not isinstance(w, names.ChannelWrite) for w in writers)
+
+
+def passing_by(bound: Any, follower: Follower) -> Runnable[Any, Any]:
+    """A generator function's Runnable, with every chunk that it yields passing by."""
+    followed: Any = copy.copy(bound)
+    if inspect.isasyncgenfunction(getattr(bound, "afunc", None)):
+        followed.afunc = _passing_by_async(bound.afunc, follower)
+    if inspect.isgeneratorfunction(getattr(bound, "func", None)):
+        followed.func = _passing_by_sync(bound.func, follower)
+    return followed  # type: ignore[no-any-return]
+
+
+def _passing_by_async(body: Callable[..., Any], follower: Follower) -> Callable[..., Any]:
+    @functools.wraps(body)
+    async def generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        follower.began()
+        async with contextlib.aclosing(body(*args, **kwargs)) as chunks:
+            async for chunk in chunks:
+                if follower.took(chunk):
+                    # What starts now must begin before the next chunk, even if that is
+                    # there at once.
+                    await follower.let_others_begin()
+                yield chunk
+
+    return generator
+
+
+def _passing_by_sync(body: Callable[..., Any], follower: Follower) -> Callable[..., Any]:
+    @functools.wraps(body)
+    def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        follower.began()
+        with contextlib.closing(body(*args, **kwargs)) as chunks:
+            for chunk in chunks:
+                follower.took(chunk)
+                yield chunk
+
+    return generator
 
 
 def writers_begin(node: Any, proc: Any) -> int:
@@ -142,39 +210,9 @@ class Producer:
         self._has_begun = False
         self._is_timed = False
 
-    def follow(self, bound: Any) -> Runnable[Any, Any]:
-        """A generator function's Runnable, with every chunk that it yields passing by."""
-        followed: Any = copy.copy(bound)
-        if inspect.isasyncgenfunction(getattr(bound, "afunc", None)):
-            followed.afunc = self._follow_async(bound.afunc)
-        if inspect.isgeneratorfunction(getattr(bound, "func", None)):
-            followed.func = self._follow_sync(bound.func)
-        return followed  # type: ignore[no-any-return]
-
-    def _follow_async(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(body)
-        async def generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            self.began()
-            async with contextlib.aclosing(body(*args, **kwargs)) as chunks:
-                async for chunk in chunks:
-                    if self.took(chunk):
-                        # What starts now must begin before the next chunk, even if that is
-                        # there at once.
-                        await self.run.let_others_begin()
-                    yield chunk
-
-        return generator
-
-    def _follow_sync(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(body)
-        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            self.began()
-            with contextlib.closing(body(*args, **kwargs)) as chunks:
-                for chunk in chunks:
-                    self.took(chunk)
-                    yield chunk
-
-        return generator
+    async def let_others_begin(self) -> None:
+        """Let what was just started begin."""
+        await self.run.let_others_begin()
 
     # Chunks --------------------------------------------------------------------------------
 
@@ -337,9 +375,9 @@ class _StreamedSeq(names.RunnableSeq):
 class _FollowedWriter(Runnable[Any, Any]):
     """A node's first writer, with the chunks that come to it passing by."""
 
-    def __init__(self, writer: Runnable[Any, Any], producer: Producer) -> None:
+    def __init__(self, writer: Runnable[Any, Any], follower: Follower) -> None:
         self._writer = writer
-        self._producer = producer
+        self._follower = follower
         self.name = getattr(writer, "name", None)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
@@ -349,9 +387,9 @@ class _FollowedWriter(Runnable[Any, Any]):
         self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[Any]:
         def followed() -> Iterator[Any]:
-            self._producer.began()
+            self._follower.began()
             for chunk in input:
-                self._producer.took(chunk)
+                self._follower.took(chunk)
                 yield chunk
 
         return self._writer.transform(followed(), config, **kwargs)
@@ -360,10 +398,10 @@ class _FollowedWriter(Runnable[Any, Any]):
         self, input: AsyncIterator[Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         async def followed() -> AsyncIterator[Any]:
-            self._producer.began()
+            self._follower.began()
             async for chunk in input:
-                if self._producer.took(chunk):
-                    await self._producer.run.let_others_begin()
+                if self._follower.took(chunk):
+                    await self._follower.let_others_begin()
                 yield chunk
 
         return self._writer.atransform(followed(), config, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langgraph.types import PregelExecutableTask
@@ -11,11 +11,13 @@ from langgraph.types import PregelExecutableTask
 from langgraph_alto._langgraph.ahead import AheadTask
 from langgraph_alto._langgraph.foresight import SettledChannels
 from langgraph_alto._langgraph.handing_out import HandingOut
+from langgraph_alto._langgraph.partials import Partials
 from langgraph_alto._langgraph.streaming import followed, is_streaming_runnable, streams
+from langgraph_alto._langgraph.taps import Tap
 from langgraph_alto.core.effects import Verdict
 from langgraph_alto.core.events import Command, Event, PartialOutput
 from langgraph_alto.core.scheduler import Scheduler
-from langgraph_alto.core.spec import GraphSpec, Names
+from langgraph_alto.core.spec import GraphSpec, Names, NodeSpec
 
 
 class Watching(HandingOut):
@@ -23,9 +25,13 @@ class Watching(HandingOut):
 
     scheduler: Scheduler | None
     speculates: bool
-    _follows_partials: bool
+    partials: Partials | None
     _in_step: bool
     _step_told: bool
+
+    @property
+    @abstractmethod
+    def asks_routers(self) -> bool: ...
 
     @abstractmethod
     def _facts(self) -> tuple[GraphSpec, Mapping[str, Verdict]]: ...
@@ -40,7 +46,7 @@ class Watching(HandingOut):
     def _carry_out(self, commands: list[Command]) -> None: ...
 
     def _streams(self, tasks: Mapping[str, PregelExecutableTask]) -> bool:
-        if not self._follows_partials:
+        if not self.asks_routers and self.partials is None:
             return False
         return any(self._may_stream(t.name) for t in tasks.values())
 
@@ -50,24 +56,42 @@ class Watching(HandingOut):
 
     def _follow_producers(self, tasks: Mapping[str, PregelExecutableTask]) -> None:
         """Look at what the generators among these tasks yield. The lock is held."""
-        if not self._streams(tasks):
+        streams = self._streams(tasks)
+        if not streams and self.partials is None:
             return
-        nodes = self._facts()[0].nodes
+        nodes = self._facts()[0].nodes if streams else {}
         loop = self.loop
         for task in tasks.values():
-            facts = nodes.get(task.name)
             if not task.writes and task.id not in self._adopted_by_task:
-                proc = followed(self, task.id, task, facts, lambda: loop.channels)
-                object.__setattr__(task, "proc", proc)
+                facts = nodes.get(task.name)
+                self._follow(task.id, task, facts, lambda: loop.channels)
+
+    def _follow(
+        self,
+        key: str | int,
+        task: PregelExecutableTask,
+        facts: NodeSpec | None,
+        channels: Callable[[], Mapping[str, Any] | None],
+    ) -> None:
+        proc = task.proc
+        if self._may_stream(task.name):
+            proc = followed(self, key, task, facts, channels)
+        if proc is not task.proc:
+            object.__setattr__(task, "proc", proc)
+        elif self.partials is not None:
+            self.partials.count_attempts(task)
+
+    def tap(self, task: PregelExecutableTask) -> Tap | None:
+        """What shows the partial outputs of a task, if they are to be shown."""
+        return None if self.partials is None else self.partials.tap(task)
 
     def follow(self, ahead: AheadTask) -> None:
         """Look at what the generator of a run-ahead task yields."""
-        if not self._follows_partials or not self._may_stream(ahead.node):
+        if self.partials is None and not (self.asks_routers and self._may_stream(ahead.node)):
             return
         facts = self._facts()[0].nodes.get(ahead.node)
-        if facts is None:
-            return
-        reads: Names = frozenset().union(*(router.channels for router in facts.routers))
+        routers = () if facts is None else facts.routers
+        reads: Names = frozenset().union(*(router.channels for router in routers))
 
         def channels() -> Mapping[str, Any] | None:
             with self.lock:
@@ -80,14 +104,15 @@ class Watching(HandingOut):
                 )
                 return None if found is None else SettledChannels(found, self.loop.channels)
 
-        proc = followed(self, ahead.key, ahead.task, facts, channels)
-        object.__setattr__(ahead.task, "proc", proc)
+        self._follow(ahead.key, ahead.task, facts, channels)
 
     def partial_output(self, event: PartialOutput) -> None:
         """A task that still runs would write certain `Send`s if it ended now."""
         with self.lock:
             if self.is_closed or not self._in_step:
                 return
+            if self.partials is not None:
+                self.partials.gave_sends(event.key, event.sends)
             if not self._step_told:
                 self._tell_step()
             self._carry_out(self._handle(event))

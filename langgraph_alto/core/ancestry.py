@@ -66,6 +66,7 @@ from langgraph_alto.core.paths import (
     LevelOf,
     Path,
     Ref,
+    Step,
     path_text,
 )
 from langgraph_alto.errors import AltoError
@@ -352,6 +353,13 @@ class AncestryTree:
         part = level or self._find(ref)
         steps = list(islice(steps_upwards(part), None if most is None else most + 1))[::-1]
         return path_text(steps, most)
+
+    def name(self, task: Key) -> Step:
+        """What a task is called in the paths of what it gives: its node, and its turn there."""
+        part = self._find(task)
+        if not isinstance(part, TaskPart):
+            self._refuse(part, "be asked for its name", "it is no task")
+        return Step(part.node, part.turn)
 
     def is_settled(self, ref: Ref) -> bool:
         """Whether no item that it descends from can change any more, nor itself."""
