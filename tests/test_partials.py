@@ -236,7 +236,7 @@ class TestPaths:
         assert at == [1, 2, 3, 13.99]
 
     def test_nested_levels(self) -> None:
-        """Sections are yielded; each yields queries while it runs ahead; each of these is a task."""
+        """Sections are yielded; each yields queries while it runs ahead; each is a task."""
 
         async def section(arg: dict[str, Any]) -> Any:
             for query in range(2):
@@ -490,12 +490,13 @@ class TestValues:
         assert self.of(None, AddableDict(), AddableDict(items=[]), AddableDict(text=None)) == []
 
 
+_AGAIN = RetryPolicy(initial_interval=0.5, jitter=False, retry_on=ValueError)
+
+
 def failing(
     times: int,
     *,
-    retry: RetryPolicy | None = RetryPolicy(
-        initial_interval=0.5, jitter=False, retry_on=ValueError
-    ),
+    retry: RetryPolicy | None = _AGAIN,
     **compiled: Any,
 ) -> Any:
     """plan fails `times` times after two sections; each section gives two queries."""
