@@ -47,14 +47,17 @@ MANY = ("ways_to_share", "ways_to_change", "reads")
 """Modules of many rows of one kind: their synchronous twins are for a long run."""
 
 
-def _params(*, hidden: bool, xfail: bool = False) -> list[object]:
-    """Each row with each way to run it."""
+def _params(
+    *, hidden: bool, xfail: bool = False, slow: tuple[str, ...] | None = MANY
+) -> list[object]:
+    """Each row with each way to run it; on threads those of the modules in `slow` are slow."""
     found = []
     for key, row in ROWS.items():
         if hidden is bool(row.runs_ahead):
             continue
         for twin in row.twins:
-            marks = [pytest.mark.slow] if twin == "sync" and key[0] in MANY else []
+            is_slow = twin == "sync" and (slow is None or key[0] in slow)
+            marks = [pytest.mark.slow] if is_slow else []
             if xfail and key in OPEN:
                 marks.append(pytest.mark.xfail(reason=OPEN[key]))
             found.append(pytest.param(*key, twin, id=f"{key[0]}-{key[1]}-{twin}", marks=marks))
@@ -85,7 +88,7 @@ def test_the_result_is_langgraphs(module: str, name: str, twin: Twin, directory:
         assert found == expected(module, name, twin, slow, directory), f"{slow} slow"
 
 
-@pytest.mark.parametrize(("module", "name", "twin"), _params(hidden=True))
+@pytest.mark.parametrize(("module", "name", "twin"), _params(hidden=True, slow=None))
 def test_with_every_node_trusted_the_result_is_another(
     module: str, name: str, twin: Twin, directory: Path
 ) -> None:
