@@ -374,6 +374,8 @@ def test_what_hangs_on_the_load_is_not_generated_or_shrunk_to() -> None:
         and any(node.mutate == "input" for node in plan.graph.nodes)
     )
     assert plan.run.durability == "sync"
+    sends = [owner.sends for owner in [*plan.graph.nodes, *plan.graph.branches] if owner.sends]
+    assert "state" not in {one.arg for one in sends}
 
     def fails(smaller: GraphPlan) -> bool:
         mutates = any(node.mutate == "input" for node in smaller.graph.nodes)

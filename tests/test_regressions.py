@@ -12,10 +12,11 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_stream_writer
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, RetryPolicy, Send
 
-from compat.fuzz.clock import run_virtual
+from compat.fuzz.clock import VirtualClockLoop, run_virtual
 from langgraph_alto import accelerate, record
 from langgraph_alto.testing import VirtualClock
 
@@ -199,3 +200,89 @@ def test_siblings_begin_in_the_order_of_the_tasks() -> None:
         langgraph, alto = starts(graph), starts(accelerate(graph))
     assert runs[0].adopted == 1
     assert alto == langgraph == ["LangGraph", "planner", "slow", "worker", "other"]
+
+
+# Seed 20389 and 20 others of 3,000. The handler of `astream_events` runs in a task of its own,
+# so an event takes some turns of the loop, and siblings waited for each other's.
+
+
+def test_events_of_siblings_begin_in_the_order_of_the_tasks() -> None:
+    async def fan_out(state: State) -> Command[str]:
+        return Command(goto=[Send("worker", {"found": [str(i)]}) for i in range(3)])
+
+    async def worker(state: State) -> State:
+        await asyncio.sleep(5.0 - len(state["found"]))
+        return {"found": ["worker"]}
+
+    async def other(state: State) -> State:
+        await asyncio.sleep(1.0)
+        return {"found": ["other"]}
+
+    builder = StateGraph(State)
+    bodies = [("fan_out", fan_out), ("slow", slow), ("worker", worker), ("other", other)]
+    for name, body in bodies:
+        builder.add_node(name, body)
+    builder.add_edge(START, "fan_out")
+    builder.add_edge(START, "slow")
+    builder.add_edge("slow", "other")
+    graph = builder.compile()
+
+    async def events(app: Any) -> list[tuple[str, str, str]]:
+        found = app.astream_events({"found": []}, version="v2")
+        return [(e["event"], e["name"], str(e["data"])) async for e in found]
+
+    with record() as runs:
+        langgraph, _ = run_virtual(events(graph))
+        alto, _ = run_virtual(events(accelerate(graph)))
+    assert runs[0].adopted == 3
+    assert alto == langgraph
+    begun = [name for event, name, _ in alto if event == "on_chain_start"]
+    assert begun == ["LangGraph", "fan_out", "slow", "worker", "worker", "worker", "other"]
+
+
+# Seed 22726. What a body emits without giving way to others stays together.
+
+
+class TickingLoop(VirtualClockLoop):
+    """Virtual time that passes, as in life, also between two statements."""
+
+    def __init__(self) -> None:
+        self._looked = 0
+        super().__init__()
+
+    def time(self) -> float:
+        self._looked += 1
+        return super().time() + self._looked * 1e-8
+
+
+def test_what_is_emitted_in_one_go_stays_together() -> None:
+    async def fan_out(state: State) -> Command[str]:
+        return Command(goto=[Send("worker", {"found": [name]}) for name in "abc"])
+
+    async def worker(state: State) -> State:
+        await asyncio.sleep(1.0)
+        write = get_stream_writer()
+        write(state["found"][0] + "1")
+        write(state["found"][0] + "2")
+        await asyncio.sleep(1.0)
+        write(state["found"][0] + "3")
+        return {"found": ["worker"]}
+
+    builder = StateGraph(State)
+    for name, body in [("fan_out", fan_out), ("slow", slow), ("worker", worker)]:
+        builder.add_node(name, body)
+    builder.add_edge(START, "fan_out")
+    builder.add_edge(START, "slow")
+    graph = builder.compile()
+
+    def chunks(app: Any) -> list[Any]:
+        async def run() -> list[Any]:
+            return [chunk async for chunk in app.astream({"found": []}, stream_mode="custom")]
+
+        with asyncio.Runner(loop_factory=TickingLoop) as runner:
+            return runner.run(run())
+
+    with record() as runs:
+        langgraph, alto = chunks(graph), chunks(accelerate(graph))
+    assert runs[0].adopted == 3
+    assert alto == langgraph == ["a1", "a2", "b1", "b2", "c1", "c2", "a3", "b3", "c3"]

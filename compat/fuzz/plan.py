@@ -214,10 +214,15 @@ def all_nodes(plan: GraphPlan) -> list[Node]:
 def settle(plan: GraphPlan) -> None:
     """Change what would make LangGraph's own outcome hang on the machine's load."""
     run = plan.run
-    mutates = any(node.mutate == "input" for node in all_nodes(plan))
-    if mutates and run.checkpointer and not run.asynchronous:
-        # Else it saves the checkpoint in a thread while the body changes what is in it.
+    if run.asynchronous or all(node.mutate != "input" for node in all_nodes(plan)):
+        return
+    # Else a thread saves, or tells a handler of, what a body is changing in another.
+    if run.checkpointer:
         run.durability = "sync"
+    for graph in all_graphs(plan.graph):
+        for owner in [*graph.nodes, *graph.branches]:
+            if owner.sends is not None and owner.sends.arg == "state":
+                owner.sends.arg = "slice"
 
 
 def _compact(value: Any) -> Any:

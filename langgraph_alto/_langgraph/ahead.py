@@ -71,7 +71,8 @@ class AheadTask:
         self.zero = 0.0
         self.paused_at: float | None = None
         self.identity = Identity(self._ask_identity)
-        self.outbox = Outbox(self.age, self._appended)
+        self.age_in_turn: float | None = None
+        self.outbox = Outbox(partial(run.age_to_note, self), self._appended)
         self.player: Player | None = None
         self.end: End | None = None
         self.duration = 0.0
@@ -102,6 +103,10 @@ class AheadTask:
         """How long the body has run, in seconds, pauses not counted."""
         now = self.run.clock() if self.paused_at is None else self.paused_at
         return now - self.zero
+
+    def end_turn_of_loop(self) -> None:
+        """The event loop goes on: what is emitted from now on is not of the same moment."""
+        self.age_in_turn = None
 
     def pause(self) -> None:
         """The body waits for its adoption."""

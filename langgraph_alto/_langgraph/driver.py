@@ -51,6 +51,10 @@ class Driver(ABC):
     def wake_later(self, ahead: AheadTask, at: float) -> None:
         """Call `pump` at that time of the clock."""
 
+    def age_to_note(self, ahead: AheadTask) -> float:
+        """The age to note beside what the body emits now."""
+        return ahead.age()
+
     @abstractmethod
     def call_later(self, at: float, callback: Callable[[], None]) -> None:
         """Call back at that time of the clock, unless the run is closed by then."""

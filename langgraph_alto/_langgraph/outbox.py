@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,12 @@ class Outbox:
             found.notes = len(notes_of(args))
             self.emissions.append(found)
             self._appended()
+
+    def take_next(self) -> Iterator[Emission]:
+        """What was emitted next, and all that was emitted at the same moment."""
+        offset = self.emissions[0].offset
+        while self.emissions and self.emissions[0].offset == offset:
+            yield self.emissions.popleft()
 
     def cut(self) -> None:
         """Nothing of it will ever be seen, nor kept."""

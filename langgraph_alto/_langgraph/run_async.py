@@ -18,6 +18,7 @@ from langgraph_alto._langgraph.ahead import AheadTask, GaveUp
 from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Emission, Player
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto.core.events import End
+from langgraph_alto.core.order import TOGETHER
 from langgraph_alto.core.spec import Names
 
 _TURNS_TO_CONSUMER = 10
@@ -135,6 +136,15 @@ class AsyncRun(Run):
 
     # Handing out ---------------------------------------------------------------------------
 
+    def age_to_note(self, ahead: AheadTask) -> float:
+        """One age for all that a body emits without giving way: nothing comes in between."""
+        if threading.get_ident() != self._thread:
+            return ahead.age()
+        if ahead.age_in_turn is None:
+            ahead.age_in_turn = ahead.age()
+            self._aio.call_soon(ahead.end_turn_of_loop)
+        return ahead.age_in_turn
+
     async def adeliver(self, ahead: AheadTask, config: RunnableConfig) -> Any:
         """Run in place of an adopted task's body: hand out its output, then its result."""
         self._give_permit_back(ahead)  # the real task has one for the same body
@@ -152,11 +162,14 @@ class AsyncRun(Run):
                 await ahead.turn.wait()
                 ahead.turn.clear()
                 while ahead.outbox.emissions and self.keeps_turn(ahead):
-                    emission = ahead.outbox.emissions.popleft()
-                    if emission.kind in (CUSTOM, STREAM):
-                        self.play(emission, config)
-                    elif ahead.player is not None:
-                        await ahead.player.aplay(emission)
+                    if ahead.outbox.emissions[0].offset < TOGETHER:
+                        # Siblings begin together: none waits for a handler of another.
+                        self.end_turns(ahead)
+                    for emission in ahead.outbox.take_next():
+                        if emission.kind in (CUSTOM, STREAM):
+                            self.play(emission, config)
+                        elif ahead.player is not None:
+                            await ahead.player.aplay(emission)
                 if ahead.end is not None and not ahead.outbox.emissions and self.keeps_turn(ahead):
                     break
                 self.pass_turn(ahead)
@@ -173,11 +186,17 @@ class AsyncRun(Run):
             # The run's own chunk is an event too, and it comes when the consumer has taken
             # the update. Callbacks go out at once: those of the next task would overtake it.
             self._to_consume += 1
-            self.on_loop(self._wait_consumed, _TURNS_TO_CONSUMER)
+            self.on_loop(self._wait_consumed, _TURNS_TO_CONSUMER, self.loop.step)
 
-    def _wait_consumed(self, turns: int) -> None:
+    def began_step(self) -> None:
+        self._to_consume = 0
+        super().began_step()
+
+    def _wait_consumed(self, turns: int, step: int) -> None:
+        if self.loop is None or self.loop.step != step:
+            return  # the step is over: the consumer has taken all of it
         if turns:
-            self._aio.call_soon(self._wait_consumed, turns - 1)
+            self._aio.call_soon(self._wait_consumed, turns - 1, step)
             return
         self._to_consume -= 1
         self.pump()
