@@ -258,10 +258,12 @@ class _Reader:
         facts = self.scan.bodies[name]
         if node.mapper is not None or isinstance(node.channels, str):
             return channels, "signature"  # the schema's class is made of all of them
+        if subgraph is not None:
+            # Not even a declaration makes it fewer: LangGraph copies these, whoever looks at
+            # them, so that nobody would notice one that is missing.
+            return channels & self._entered(name, node.bound, subgraph), "signature"
         if (said := _said(declared, "reads")) is not None:
             return said & channels, "declared"
-        if subgraph is not None:
-            return channels & self._entered(name, node.bound, subgraph), "signature"
         is_tool = objects.mro_names(type(node.bound)) & {TOOL, TOOL_NODE}
         if is_tool or self.writes.reaches_channels(node.bound):
             return channels, "signature"

@@ -515,7 +515,7 @@ def calling(call: Any) -> Any:
     return AIMessage("", id="m2", tool_calls=[call])
 
 
-@row(TABLE, declared=NARROW)
+@row(TABLE, declared=NARROW, why_equal="LangGraph copies all keys of its schema into a subgraph")
 def key_of_a_subgraph(place: Path) -> Case:
     class Inside(TypedDict, total=False):
         left: Any
