@@ -24,8 +24,8 @@ lint: install  ## Style, and strict types of the package.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint  ## Lint, types and all tests.
-	$(BIN)/python -m pytest
+test: lint  ## Lint, types and all tests but the long tables of `make full`.
+	$(BIN)/python -m pytest -m 'not full'
 
 quick: install  ## The tests that take no time.
 	$(BIN)/python -m pytest -m 'not slow'
@@ -44,6 +44,7 @@ bench: install  ## Ratios to LangGraph and to the critical path.
 	$(BIN)/python -m benchmarks
 
 full: install  ## Everything at full size; takes hours.
+	$(BIN)/python -m pytest
 	$(BIN)/python -m compat suite
 	$(BIN)/python -m compat suite --chaos
 	$(BIN)/python -m compat suite --chaos --trust

@@ -44,20 +44,21 @@ OPEN: dict[tuple[str, str], str] = {
 
 
 MANY = ("ways_to_share", "ways_to_change", "reads")
-"""Modules of many rows of one kind: their synchronous twins are for a long run."""
+"""Modules of many rows of one kind: their synchronous twins are for `make full`."""
 
 
 def _params(
     *, hidden: bool, xfail: bool = False, slow: tuple[str, ...] | None = MANY
 ) -> list[object]:
-    """Each row with each way to run it; on threads those of the modules in `slow` are slow."""
+    """Each row with each way to run it; on threads those of the modules in `slow` (None: of all)
+    belong to the full size."""
     found = []
     for key, row in ROWS.items():
         if hidden is bool(row.runs_ahead):
             continue
         for twin in row.twins:
             is_slow = twin == "sync" and (slow is None or key[0] in slow)
-            marks = [pytest.mark.slow] if is_slow else []
+            marks = [pytest.mark.slow, pytest.mark.full] if is_slow else []
             if xfail and key in OPEN:
                 marks.append(pytest.mark.xfail(reason=OPEN[key]))
             found.append(pytest.param(*key, twin, id=f"{key[0]}-{key[1]}-{twin}", marks=marks))
