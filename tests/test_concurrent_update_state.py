@@ -162,6 +162,15 @@ def progress(saver: Any) -> Progress:
     return head.metadata["step"], done
 
 
+def progress_at(opened: list[Body]) -> Progress:
+    """How far a run comes when these gates are open."""
+    for step, stage in enumerate(STAGES, 1):
+        done = frozenset((stage, item) for item in ITEMS if (stage, item) in opened)
+        if len(done) < len(ITEMS):
+            return step, done
+    return len(STAGES) + 1, frozenset()
+
+
 def gates_before(reached: Progress) -> list[Body]:
     """The gates that take LangGraph's own run to just that point."""
     step, done = reached
@@ -222,6 +231,8 @@ def run_sync(script: Script, accelerated: bool, reached: Progress | None) -> Any
     for body in before:
         gates.gate(body).set()
     if reached is None:
+        # Threads that got no processor for a while would look settled.
+        wait_until(lambda: progress(saver) == progress_at(before))
         settle(lambda: (progress(saver), gates.passed, len(gates.open)))
     else:
         wait_until(lambda: progress(saver) == reached)
@@ -245,7 +256,7 @@ def settle(observe: Callable[[], Any], *, calm: float = 0.008) -> None:
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline, "LangGraph's run did not get there"
+        assert time.monotonic() < deadline, "the run did not get there"
         time.sleep(0.0005)
 
 
