@@ -286,3 +286,50 @@ def test_what_is_emitted_in_one_go_stays_together() -> None:
         langgraph, alto = chunks(graph), chunks(accelerate(graph))
     assert runs[0].adopted == 3
     assert alto == langgraph == ["a1", "a2", "b1", "b2", "c1", "c2", "a3", "b3", "c3"]
+
+
+# Seeds 455 and 6396. A node with two routers became real while its first one, which had been let
+# through early, still ran: the second one was shown what was settled for the first.
+
+
+class Routed(State, total=False):
+    """With a channel that nobody writes to."""
+
+    mode: str
+
+
+def test_a_router_does_not_see_what_was_settled_for_the_one_before_it() -> None:
+    async def worker(state: Routed) -> Routed:
+        return {"found": ["worker"]}
+
+    async def first(state: Routed) -> str:
+        await asyncio.sleep(5.0)
+        return "left" if state.get("mode") == "on" else "right"
+
+    async def second(state: Routed) -> str:
+        return "left" if state["found"] == ["slow", "worker"] else "right"
+
+    async def left(state: Routed) -> Routed:
+        return {"found": ["left"]}
+
+    async def right(state: Routed) -> Routed:
+        return {"found": ["right"]}
+
+    builder = StateGraph(Routed)
+    bodies = [planner, slow, worker, left, right]
+    for body in bodies:
+        builder.add_node(body.__name__, body)
+    builder.add_edge(START, "planner")
+    builder.add_edge(START, "slow")
+    builder.add_conditional_edges("worker", first, ["left", "right"])
+    builder.add_conditional_edges("worker", second, ["left", "right"])
+    graph = builder.compile()
+
+    async def both() -> list[Any]:
+        given: Any = {"found": [], "mode": "on"}
+        return [await app.ainvoke(given) for app in (graph, accelerate(graph))]
+
+    with record() as runs:
+        langgraph, alto = VirtualClock().run(both())
+    assert runs[0].adopted >= 1
+    assert alto == langgraph == {"found": ["slow", "worker", "left"], "mode": "on"}

@@ -494,9 +494,11 @@ class Run(Watching):
     def reach_gate(self, ahead: AheadTask, reads: Names | None) -> None:
         """A body is over, and its router waits. It may be let through at once."""
         with self.lock:
+            # What was settled for the router before it is not what this one reads; if the task
+            # is real by now, it reads the real state.
+            ahead.state = None
             if ahead.adopted is not None or ahead.dropped:
                 return
-            ahead.state = None
             ahead.gate.clear()
             ahead.pause()
             if reads is not None:
