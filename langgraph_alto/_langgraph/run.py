@@ -676,9 +676,10 @@ class Run(Watching):
         with self.lock:
             if self.scheduler is not None:
                 total = self.scheduler.statistics
+                unused = self._note_unused()
                 self.report.started += total.started
-                self.report.adopted += total.adopted
-                self.report.discarded += total.discarded
+                self.report.adopted += total.adopted - unused
+                self.report.discarded += total.discarded + unused
                 self.report.rerun += total.rerun
                 self.report.held.update(total.held)
             for ahead in (*self.aheads.values(), *self._adopted_by_task.values()):
@@ -699,6 +700,16 @@ class Run(Watching):
         self.loop = None
 
     # The timeline --------------------------------------------------------------------------
+
+    def _note_unused(self) -> int:
+        """Count adopted bodies whose real task LangGraph never began: a sibling failed, or the
+        run was cancelled, while it waited for a permit. Without run-ahead they had not begun."""
+        unused = [ahead for ahead in self._adopted_by_task.values() if not ahead.is_used]
+        for ahead in unused:
+            if ahead.span is not None:
+                ahead.span.outcome = "discarded"
+                ahead.span.reason = "the run ended before its real task began"
+        return len(unused)
 
     def _note(self, node: str, step: int) -> Span:
         span = Span(
