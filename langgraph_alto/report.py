@@ -23,7 +23,8 @@ class Span:
 
     `outcome` says what became of it: `"real"` (LangGraph's own task ran it), `"adopted"`
     (it ran ahead and became a real task), `"discarded"` (it ran ahead and no real task
-    matched), `"rerun"` (it ran ahead, had to be dropped, and its real task ran it again).
+    matched, or the run ended before that one began), `"rerun"` (it ran ahead, had to be
+    dropped, and its real task ran it again).
     """
 
     node: str
@@ -45,7 +46,8 @@ class RunReport:
         accelerated: Whether run-ahead was on; if not, `fallbacks` says why.
         started: Tasks whose body began before their step.
         adopted: Those that became a real task.
-        discarded: Those that no real task matched; their work was lost.
+        discarded: Those that no real task matched, or whose real task never began because
+            the run ended before; their work was lost.
         rerun: Those that had begun and whose real task had to run the body again.
         held: How often a task could have begun early and did not, by reason.
         abandoned: Threads of discarded bodies that still ran when the run ended. A thread

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,23 @@ from compat.fuzz.canonical import mask, plain, rename
 from compat.fuzz.case import TIES, Verdict, judge
 from compat.fuzz.compare import compare, compare_executors, held_bodies
 from compat.fuzz.generate import features, generate
-from compat.fuzz.plan import START, Channel, Edge, Graph, GraphPlan, Node, Run, Sends, all_nodes
+from compat.fuzz.plan import (
+    START,
+    Branch,
+    Channel,
+    Edge,
+    Graph,
+    GraphPlan,
+    Node,
+    Run,
+    Sends,
+    all_nodes,
+)
 from compat.fuzz.pool import Settings, judge_all
 from compat.fuzz.prelude import TIE
-from compat.fuzz.run import Outcome, execute
+from compat.fuzz.run import Outcome, Round, execute
 from compat.fuzz.shrink import shrink
-from compat.fuzz.source import script
+from compat.fuzz.source import render, script
 from compat.fuzz.summary import Summary
 
 ROOT = Path(__file__).parent.parent
@@ -332,6 +344,28 @@ def test_a_lost_subgraph_takes_its_bodies_with_it() -> None:
         assert [difference.aspect for difference in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("limit", "error", "lost", "begun", "expected"),
+    [
+        (2, "Trouble", 1, 2, []),
+        (2, "Trouble", 2, 1, []),
+        (2, "Trouble", 1, 1, ["bodies"]),
+        (2, "Trouble", 0, 2, ["bodies"]),
+        (2, None, 1, 2, ["bodies"]),
+        (None, "Trouble", 1, 2, ["bodies"]),
+    ],
+)
+def test_what_ran_ahead_may_have_taken_the_place_of_a_sibling_of_one_that_failed(
+    limit: int | None, error: str | None, lost: int, begun: int, expected: list[str]
+) -> None:
+    plan = GraphPlan(1, graph=Graph([Node("n0"), Node("n1")]), run=Run(max_concurrency=limit))
+    rounds = [Round(end={"error": error, "result": None})]
+    langgraph = Outcome(rounds, bodies=Counter(n0=3))
+    alto = Outcome(rounds, bodies=Counter(n0=begun), reports=[{"lost": Counter(n1=lost)}])
+    found = compare_executors(plan, langgraph, alto)
+    assert [difference.aspect for difference in found] == expected
+
+
 def test_a_leaked_task_is_a_difference(rich_plan: GraphPlan, rich_outcome: Outcome) -> None:
     altered = dataclasses.replace(rich_outcome, leaked=["runner"])
     assert [d.aspect for d in compare_executors(rich_plan, rich_outcome, altered)] == ["leaks"]
@@ -382,6 +416,32 @@ def test_what_hangs_on_the_load_is_not_generated_or_shrunk_to() -> None:
         return bool(mutates and smaller.run.checkpointer)
 
     assert shrink(plan, fails, seconds=20).run.durability == "sync"
+
+
+def test_runs_of_a_subgraph_that_share_its_state_are_not_generated_between_threads() -> None:
+    shared = {True: 0, False: 0}
+    for plan in map(generate, (*range(1200), 4744)):
+        owners = [*plan.graph.nodes, *plan.graph.branches]
+        targets = {name for owner in owners if owner.sends for name in owner.sends.targets}
+        for node in plan.graph.nodes:
+            if node.sub_checkpointer and node.name in targets:
+                shared[plan.has_exact_order()] += 1
+    assert shared[False] == 0
+    assert shared[True] > 0
+
+
+def test_what_bodies_in_threads_change_in_place_is_not_read() -> None:
+    plan = GraphPlan(1, [Channel("c0")], Graph([Node("n0", reads=["c0"], mutate="input")]))
+    plan.graph.branches = [Branch("n0", ["n0", "__end__"], reads=["c0"], bound=3)]
+    assert "bag.append('n0')" in render(plan)
+    plan.run = Run(asynchronous=False, checkpointer="memory")
+    threads = render(plan)
+    assert "bag.append('id:changed')" in threads
+    assert "if item != 'id:changed'" in threads
+    assert "isinstance(bag, list) and not key" in threads
+    module: dict[str, Any] = {"__name__": "made"}
+    exec(threads, module)
+    assert module["text"](["one", "id:changed", "two"]) == "one,two"
 
 
 @pytest.mark.slow

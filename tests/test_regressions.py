@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import operator
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
@@ -286,3 +287,97 @@ def test_what_is_emitted_in_one_go_stays_together() -> None:
         langgraph, alto = chunks(graph), chunks(accelerate(graph))
     assert runs[0].adopted == 3
     assert alto == langgraph == ["a1", "a2", "b1", "b2", "c1", "c2", "a3", "b3", "c3"]
+
+
+# Seeds 455 and 6396. A node with two routers became real while its first one, which had been let
+# through early, still ran: the second one was shown what was settled for the first.
+
+
+class Routed(State, total=False):
+    """With a channel that nobody writes to."""
+
+    mode: str
+
+
+def test_a_router_does_not_see_what_was_settled_for_the_one_before_it() -> None:
+    async def worker(state: Routed) -> Routed:
+        return {"found": ["worker"]}
+
+    async def first(state: Routed) -> str:
+        await asyncio.sleep(5.0)
+        return "left" if state.get("mode") == "on" else "right"
+
+    async def second(state: Routed) -> str:
+        return "left" if state["found"] == ["slow", "worker"] else "right"
+
+    async def left(state: Routed) -> Routed:
+        return {"found": ["left"]}
+
+    async def right(state: Routed) -> Routed:
+        return {"found": ["right"]}
+
+    builder = StateGraph(Routed)
+    bodies = [planner, slow, worker, left, right]
+    for body in bodies:
+        builder.add_node(body.__name__, body)
+    builder.add_edge(START, "planner")
+    builder.add_edge(START, "slow")
+    builder.add_conditional_edges("worker", first, ["left", "right"])
+    builder.add_conditional_edges("worker", second, ["left", "right"])
+    graph = builder.compile()
+
+    async def both() -> list[Any]:
+        given: Any = {"found": [], "mode": "on"}
+        return [await app.ainvoke(given) for app in (graph, accelerate(graph))]
+
+    with record() as runs:
+        langgraph, alto = VirtualClock().run(both())
+    assert runs[0].adopted >= 1
+    assert alto == langgraph == {"found": ["slow", "worker", "left"], "mode": "on"}
+
+
+# Seed 963. A body that ran ahead, and whose real task LangGraph never began: it still waited for
+# a place among `max_concurrency` when a sibling failed. It is an execution more than without
+# run-ahead, and was not counted as one.
+
+
+# LangGraph never awaits the coroutines of tasks that it cancels while they wait for their place.
+@pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry':RuntimeWarning")
+def test_a_body_whose_real_task_never_began_is_counted_as_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fan_out(state: State) -> Command[str]:
+        return Command(goto=[Send("worker", {"found": ["early"]})])
+
+    async def boss(state: State) -> Command[str]:
+        await asyncio.sleep(3.0)
+        return Command(goto=[Send("worker", {"found": [name]}) for name in ("bad", "b", "c")])
+
+    async def worker(state: State) -> State:
+        name = state["found"][0]
+        logging.getLogger(__name__).info("%s", name)
+        await asyncio.sleep(0.2 if name == "bad" else 0.5)
+        if name == "bad":
+            raise ValueError(name)
+        return {"found": ["worker"]}
+
+    builder = StateGraph(State)
+    for name, body in [("boss", boss), ("fan_out", fan_out), ("worker", worker)]:
+        builder.add_node(name, body)
+    builder.add_edge(START, "boss")
+    builder.add_edge(START, "fan_out")
+    graph = builder.compile()
+
+    async def begun(app: Any) -> list[str]:
+        caplog.clear()
+        with pytest.raises(ValueError, match="bad"):
+            await app.ainvoke({"found": []}, {"max_concurrency": 2})
+        return list(caplog.messages)
+
+    with caplog.at_level(logging.INFO, __name__), record() as runs:
+        # The place of the one that failed is taken before LangGraph hears of it.
+        assert VirtualClock().run(begun(graph)) == ["bad", "b", "c"]
+        assert VirtualClock().run(begun(accelerate(graph))) == ["early", "bad", "b", "c"]
+    assert (runs[0].started, runs[0].adopted, runs[0].discarded) == (1, 0, 1)
+    lost = [span.reason for span in runs[0].timeline if span.outcome == "discarded"]
+    assert lost == ["the run ended before its real task began"]

@@ -213,6 +213,9 @@ def all_nodes(plan: GraphPlan) -> list[Node]:
 
 def settle(plan: GraphPlan) -> None:
     """Change what would make LangGraph's own outcome hang on the machine's load."""
+    if not plan.has_exact_order():
+        for graph in all_graphs(plan.graph):
+            _keep_apart(graph)
     run = plan.run
     if run.asynchronous or all(node.mutate != "input" for node in all_nodes(plan)):
         return
@@ -223,6 +226,16 @@ def settle(plan: GraphPlan) -> None:
         for owner in [*graph.nodes, *graph.branches]:
             if owner.sends is not None and owner.sends.arg == "state":
                 owner.sends.arg = "slice"
+
+
+def _keep_apart(graph: Graph) -> None:
+    """A subgraph that keeps its state from run to run has one namespace. Several of its runs at
+    once, in threads, write and read each other's checkpoints there in any order."""
+    owners = [*graph.nodes, *graph.branches]
+    targets = {name for owner in owners if owner.sends for name in owner.sends.targets}
+    for node in graph.nodes:
+        if node.sub_checkpointer and node.name in targets:
+            node.sub_checkpointer = None
 
 
 def _compact(value: Any) -> Any:

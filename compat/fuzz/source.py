@@ -110,6 +110,11 @@ def first_input(plan: GraphPlan, turn: int = 0) -> object:
     return {channel.name: made[channel.kind] for channel in plan.channels}
 
 
+CHANGED = "id:changed"
+"""What bodies add in place where the order is anybody's guess. `text` leaves out what has "id:" in
+it, so that nobody reads it."""
+
+
 class _Writer:
     """Renders the state graphs of one plan."""
 
@@ -198,7 +203,9 @@ class _Writer:
             f"    seen = key{self.reads(node.reads)}",
             f'    log.info("%s %s", {name!r}, seen)',
         ]
-        lines += _waiting(node, name, asynchronous, self.plan.channels[0].name, self.exact)
+        if node.mutate == "input":
+            lines += self.changing(node)
+        lines += _waiting(node, name, asynchronous)
         if self.apart and node.no_wait:
             moment = 'await pause("", 0.0)' if asynchronous else 'time.sleep(own_share("") * 0.002)'
             lines.append(f"    {moment}")
@@ -209,6 +216,18 @@ class _Writer:
         takes = ", runtime: Runtime" if any("runtime." in line for line in lines) else ""
         word = "async " if asynchronous else ""
         return "\n".join([f"{word}def {name}(state: State{takes}):", *lines])
+
+    def changing(self, node: Node) -> list[str]:
+        """A body changes its input in place."""
+        bag = f"    bag = state.get({self.plan.channels[0].name!r})"
+        if self.exact:
+            append = f"        bag.append({node.name!r})"
+            return [bag, "    if isinstance(bag, list):", append, '        seen += f"|{len(bag)}"']
+        # A sibling may have read the list before or after. And a thread may still be about to
+        # save a Send: what that carries is not changed.
+        spared = " and not key" if self.plan.run.checkpointer else ""
+        condition = f"    if isinstance(bag, list){spared}:"
+        return [bag, condition, f"        bag.append({CHANGED!r})"]
 
     def features(self, node: Node, prefix: str, asynchronous: bool) -> list[str]:
         """What a body does between its waiting and its return."""
@@ -305,10 +324,10 @@ class _Writer:
         lines = [f"{self.async_word}def {name}(state: State):"]
         if branch.bound:
             target, out = branch.targets
-            lines.append(
-                f"    return {target!r} if len(state.get({branch.reads[0]!r}) or []) "
-                f"< {branch.bound} else {out!r}"
-            )
+            items = f"state.get({branch.reads[0]!r}) or []"
+            if not self.exact and any(node.mutate == "input" for node in all_nodes(self.plan)):
+                items = f"[item for item in {items} if item != {CHANGED!r}]"
+            lines.append(f"    return {target!r} if len({items}) < {branch.bound} else {out!r}")
             return "\n".join(lines)
         lines.append(f'    key, depth, seen = "", {branch.depth}, ""{self.reads(branch.reads)}')
         picks = []
@@ -321,17 +340,9 @@ class _Writer:
         return "\n".join(lines)
 
 
-def _waiting(node: Node, name: str, asynchronous: bool, first: str, exact: bool) -> list[str]:
-    """The beginning of a body: what it changes in place, its delay, and its errors."""
+def _waiting(node: Node, name: str, asynchronous: bool) -> list[str]:
+    """The beginning of a body: its delay, and its errors."""
     lines = []
-    if node.mutate == "input":
-        lines += [
-            f"    bag = state.get({first!r})",
-            "    if isinstance(bag, list):",
-            f"        bag.append({node.name!r})",
-        ]
-        if exact:
-            lines.append('        seen += f"|{len(bag)}"')
     if not node.no_wait:
         wait = f'await pause("{name}" + seen, {node.slow!r})'
         lines.append(f"    {wait if asynchronous else f'pause_now({name!r} + seen)'}")
@@ -385,7 +396,7 @@ def _flow(plan: GraphPlan) -> str:
         lines = [f"@task({', '.join(options)})", f"{word}def {item.name}(key):", "    seen = key"]
         lines.append(f'    log.info("%s %s", {item.name!r}, seen)')
         # A task has no `runtime` parameter to count attempts by.
-        lines += _waiting(item, item.name, asynchronous, "", False)
+        lines += _waiting(item, item.name, asynchronous)
         lines.append(f'    mark = f"{item.name}[{{key[-12:]}}]{{number(seen):08x}}"')
         if item.custom:
             lines.append('    get_stream_writer()({"custom": mark})')

@@ -87,6 +87,7 @@ class AheadTask:
         self.is_queued = False
         self.granted = False
         self.owes_output = False
+        self.is_used = False
         self.real_config: RunnableConfig | None = None
         self.playing: Any = None
         self.delivering: Any = None

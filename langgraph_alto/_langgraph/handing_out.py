@@ -47,6 +47,7 @@ class HandingOut(Driver):
                     return
             task = ahead.adopted
             assert task is not None
+            ahead.is_used = True
             task.writes.extend(ahead.task.writes)
             yield task
             self.end_turns(ahead)

@@ -494,9 +494,11 @@ class Run(Watching):
     def reach_gate(self, ahead: AheadTask, reads: Names | None) -> None:
         """A body is over, and its router waits. It may be let through at once."""
         with self.lock:
+            # What was settled for the router before it is not what this one reads; if the task
+            # is real by now, it reads the real state.
+            ahead.state = None
             if ahead.adopted is not None or ahead.dropped:
                 return
-            ahead.state = None
             ahead.gate.clear()
             ahead.pause()
             if reads is not None:
@@ -674,9 +676,10 @@ class Run(Watching):
         with self.lock:
             if self.scheduler is not None:
                 total = self.scheduler.statistics
+                unused = self._note_unused()
                 self.report.started += total.started
-                self.report.adopted += total.adopted
-                self.report.discarded += total.discarded
+                self.report.adopted += total.adopted - unused
+                self.report.discarded += total.discarded + unused
                 self.report.rerun += total.rerun
                 self.report.held.update(total.held)
             for ahead in (*self.aheads.values(), *self._adopted_by_task.values()):
@@ -697,6 +700,16 @@ class Run(Watching):
         self.loop = None
 
     # The timeline --------------------------------------------------------------------------
+
+    def _note_unused(self) -> int:
+        """Count adopted bodies whose real task LangGraph never began: a sibling failed, or the
+        run was cancelled, while it waited for a permit. Without run-ahead they had not begun."""
+        unused = [ahead for ahead in self._adopted_by_task.values() if not ahead.is_used]
+        for ahead in unused:
+            if ahead.span is not None:
+                ahead.span.outcome = "discarded"
+                ahead.span.reason = "the run ended before its real task began"
+        return len(unused)
 
     def _note(self, node: str, step: int) -> Span:
         span = Span(
