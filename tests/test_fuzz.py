@@ -482,6 +482,36 @@ def test_a_swapped_pair_is_explained_by_a_tie(
 
 
 @pytest.mark.slow
+def test_what_a_late_saver_sees_of_the_next_step_is_explained_by_a_quick_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seed 4204: LangGraph saves a join with a part in it that came a step later."""
+    graph = Graph(
+        [Node("n0", writes=["c0"], slow=0.2), Node("n1", writes=["c0"], slow=0.2), Node("n2")],
+        [Edge([START], "n0"), Edge(["n0"], "n1"), Edge(["n0", "n1"], "n2")],
+    )
+    run = Run(checkpointer="memory", latency=5.0)
+    plan = GraphPlan(1, [Channel("c0")], graph, run=run)
+    real = execute
+
+    def copying(plan: GraphPlan, executor: str = "langgraph", delays: str = "0") -> Outcome:
+        if executor == "alto":
+            plan = plan.copy()
+            plan.run.latency = 0.0
+        return real(plan, "langgraph", delays)
+
+    monkeypatch.setattr("compat.fuzz.case.execute", copying)
+    verdict = judge(plan)
+    assert verdict.unexplained == []
+    assert {text.split(" at ")[0] for text in verdict.explained} == {"saved", "history"}
+    summary = Summary("alto")
+    summary.add(verdict)
+    assert summary.explained_by == Counter({"a quick saver": 2})
+    plan.run.durability = "sync"
+    assert judge(plan).explained == []
+
+
+@pytest.mark.slow
 def test_a_dropped_chunk_is_not_explained(
     rich_plan: GraphPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import operator
+import threading
+from concurrent.futures import Future
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from langgraph.types import Command, RetryPolicy, Send
 
 from compat.fuzz.clock import VirtualClockLoop, run_virtual
 from langgraph_alto import accelerate, record
+from langgraph_alto._langgraph.loop import Futures
 from langgraph_alto.testing import VirtualClock
 
 
@@ -381,3 +384,45 @@ def test_a_body_whose_real_task_never_began_is_counted_as_lost(
     assert (runs[0].started, runs[0].adopted, runs[0].discarded) == (1, 0, 1)
     lost = [span.reason for span in runs[0].timeline if span.outcome == "discarded"]
     assert lost == ["the run ended before its real task began"]
+
+
+# Seed 1188. LangGraph forgets that a task failed when it adds another one to the step, until some
+# task ends. The adopted ones waited for LangGraph to cut them off.
+
+
+def test_a_task_that_fails_while_others_are_still_submitted_ends_the_step() -> None:
+    def fan_out(state: State) -> Command[str]:
+        return Command(goto=[Send("worker", {"found": [str(i)]}) for i in range(60)])
+
+    def slow(state: State) -> State:
+        assert all_begun.wait(20)
+        return {"found": ["slow"]}
+
+    def worker(state: State) -> State:
+        last = state["found"] == ["59"]
+        if last:
+            all_begun.set()
+        if state["found"] == ["0"]:
+            raise ValueError("the first of many")
+        return {"found": ["worker"]}
+
+    all_begun = threading.Event()
+    builder = StateGraph(State)
+    for name, body in [("fan_out", fan_out), ("slow", slow), ("worker", worker)]:
+        builder.add_node(name, body, metadata={"alto": {"effects": "idempotent"}})
+    builder.add_edge(START, "fan_out")
+    builder.add_edge(START, "slow")
+    with record() as runs, pytest.raises(ValueError, match="the first of many"):
+        accelerate(builder.compile()).invoke({"found": []})
+    assert runs[0].adopted + runs[0].discarded == 60
+
+
+def test_a_failure_is_not_forgotten_when_another_task_is_added() -> None:
+    event, failed, other = threading.Event(), Future[None](), Future[None]()
+    task: Any = object()
+    futures = Futures(event, lambda: None, should_stop=bool, future_type=Future)
+    futures[failed] = task
+    failed.set_exception(ValueError())
+    assert event.is_set()
+    futures[other] = task
+    assert event.is_set()

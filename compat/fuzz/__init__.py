@@ -28,6 +28,7 @@ not count. LangGraph differs from itself when delays change, because the errors,
 and chunks of siblings race. A difference is *explained* if LangGraph shows one in the same
 aspect, and it fails the gate if not. The report counts by what LangGraph differs from itself,
 from strong evidence to weak: the very same delays once more; delays that are the same to a
-millisecond, so that what would end in the same instant does not (*ties broken*); other delays.
+millisecond, so that what would end in the same instant does not (*ties broken*); a saver that
+takes no time, for what was saved (*a quick saver*); other delays.
 The cases that only other delays explain are listed in the JSON: they are worth a look.
 """

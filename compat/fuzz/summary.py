@@ -161,7 +161,8 @@ def _counts(counter: Counter[str]) -> str:
 
 def _evidence(explained: str) -> str:
     delays = explained.rpartition("(delays ")[2].rstrip(")")
-    return {"0": "the same delays", "+": "ties broken"}.get(delays[:1], OTHER_DELAYS)
+    known = {"0": "the same delays", "+": "ties broken", "q": "a quick saver"}
+    return known.get(delays[:1], OTHER_DELAYS)
 
 
 def _first_line(failure: Verdict) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
-from types import FunctionType
 from typing import Any, Self
 
 from langgraph.channels import NamedBarrierValue, NamedBarrierValueAfterFinish, Topic
 
 from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.rebinding import rebind
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import AsyncRun
 from langgraph_alto._langgraph.run_sync import SyncRun
@@ -40,15 +40,25 @@ def _create_checkpoint(
     return made
 
 
-# LangGraph's method with one name in it replaced: it makes the checkpoint inside.
-_original_put = names.PregelLoop._put_checkpoint
-_put_checkpoint = FunctionType(
-    _original_put.__code__,
-    {**_original_put.__globals__, "create_checkpoint": _create_checkpoint},
-    _original_put.__name__,
-    _original_put.__defaults__,
-    _original_put.__closure__,
-)
+class Futures(names.FuturesDict[Any, Any]):
+    """The futures of a step, which also wake the runner if one fails while others are added.
+
+    LangGraph's clears its event with each future that is added, and is then woken by the next
+    task that ends. Adopted tasks end in their turn, and after a failure there is none: they
+    wait for the runner to cut them off.
+    """
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        with self.lock:
+            if self.should_stop(self.failed):
+                self.event.set()
+
+
+# LangGraph's methods with one name in each replaced: it makes these inside.
+_put_checkpoint = rebind(names.PregelLoop._put_checkpoint, create_checkpoint=_create_checkpoint)
+_tick = rebind(names.PregelRunner.tick, FuturesDict=Futures)
+_atick = rebind(names.PregelRunner.atick, FuturesDict=Futures)
 
 
 class _AltoLoop:
@@ -155,7 +165,7 @@ class AltoRunner(names.PregelRunner):
         if not isinstance(run, SyncRun) or run.policy.off is not None:
             return super().tick(tasks, **kwargs)
         run.step_timeout(kwargs.get("timeout"))
-        ticking = super().tick(self._without_finished(run, tasks), **kwargs)
+        ticking: Iterator[None] = _tick(self, self._without_finished(run, tasks), **kwargs)
         return ticking if run.is_alone else self._tick(run, ticking)
 
     def _tick(self, run: SyncRun, ticking: Iterator[None]) -> Iterator[None]:
@@ -168,7 +178,7 @@ class AltoRunner(names.PregelRunner):
             return super().atick(tasks, **kwargs)
         run.use_astream = self.use_astream
         run.step_timeout(kwargs.get("timeout"))
-        ticking = super().atick(self._without_finished(run, tasks), **kwargs)
+        ticking: AsyncIterator[None] = _atick(self, self._without_finished(run, tasks), **kwargs)
         return ticking if run.is_alone else self._atick(run, ticking)
 
     async def _atick(self, run: AsyncRun, ticking: AsyncIterator[None]) -> AsyncIterator[None]:

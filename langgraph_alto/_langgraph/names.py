@@ -12,7 +12,7 @@ from importlib.metadata import version
 # resolve to ours (`seam`).
 from langgraph.pregel import main as pregel_main
 from langgraph.pregel._loop import AsyncPregelLoop, PregelLoop, SyncPregelLoop
-from langgraph.pregel._runner import PregelRunner
+from langgraph.pregel._runner import FuturesDict, PregelRunner
 
 # isort: split
 # A run-ahead task is prepared and run exactly as a real one: same config, retries, timeouts.
@@ -126,6 +126,7 @@ __all__ = [
     "TESTED",
     "AsyncPregelLoop",
     "ChannelWrite",
+    "FuturesDict",
     "PregelLoop",
     "PregelRunner",
     "PregelTaskWrites",

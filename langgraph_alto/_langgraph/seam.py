@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from types import FunctionType
 from typing import Any, TypeVar
 
 from langgraph.graph import StateGraph
@@ -22,6 +20,7 @@ from langgraph.pregel import Pregel
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.loop import AltoAsyncLoop, AltoRunner, AltoSyncLoop
 from langgraph_alto._langgraph.reader import verdicts
+from langgraph_alto._langgraph.rebinding import rebind
 from langgraph_alto._langgraph.run import Settings
 from langgraph_alto.errors import NotAGraphError
 from langgraph_alto.options import Options
@@ -33,24 +32,6 @@ class AltoPregel(Pregel[Any, Any, Any, Any]):
     """Marks accelerated graphs; `_alto_settings` says how."""
 
     _alto_settings: Settings
-
-
-def _rebind(function: Callable[..., Any], **replaced: Any) -> FunctionType:
-    assert isinstance(function, FunctionType)
-    if function.__code__.co_freevars:
-        raise TypeError(f"{function.__qualname__} has free variables; it can't be rebound")
-    rebound = FunctionType(
-        function.__code__,
-        {**function.__globals__, **replaced},
-        function.__name__,
-        function.__defaults__,
-    )
-    rebound.__kwdefaults__ = function.__kwdefaults__
-    rebound.__annotations__ = function.__annotations__
-    rebound.__qualname__ = function.__qualname__
-    rebound.__doc__ = function.__doc__
-    rebound.__module__ = function.__module__
-    return rebound
 
 
 def _loops(settings: Settings) -> dict[str, Any]:
@@ -68,8 +49,8 @@ def _accelerated_class(original: type[Any], settings: Settings) -> type[Any]:
         (AltoPregel,),
         {
             "_alto_settings": settings,
-            "stream": _rebind(Pregel.stream, **loops),
-            "astream": _rebind(Pregel.astream, **loops),
+            "stream": rebind(Pregel.stream, **loops),
+            "astream": rebind(Pregel.astream, **loops),
         },
     )
     bases = (part,) if original is Pregel else (original, part)
