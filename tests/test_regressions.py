@@ -426,32 +426,3 @@ def test_a_failure_is_not_forgotten_when_another_task_is_added() -> None:
     assert event.is_set()
     futures[other] = task
     assert event.is_set()
-
-
-# Under `max_concurrency` a body that was over, and not adopted yet, kept its place.
-
-
-def test_a_body_that_is_over_makes_room_for_the_next() -> None:
-    async def first(state: State) -> Command[str]:
-        await asyncio.sleep(1.0)
-        return Command(goto=[Send("second", state)])
-
-    async def second(state: State) -> Command[str]:
-        await asyncio.sleep(1.0)
-        return Command(goto=[Send("third", state)])
-
-    async def third(state: State) -> State:
-        await asyncio.sleep(1.0)
-        return {"found": ["third"]}
-
-    builder = StateGraph(State)
-    for name, body in [("slow", slow), ("first", first), ("second", second), ("third", third)]:
-        builder.add_node(name, body)
-    builder.add_edge(START, "slow")
-    builder.add_edge(START, "first")
-    graph = builder.compile()
-    clock = VirtualClock()
-    with record() as runs:
-        clock.run(accelerate(graph).ainvoke({"found": []}, {"max_concurrency": 2}))
-    assert (runs[0].started, runs[0].adopted) == (2, 2)
-    assert clock.now() == pytest.approx(3.0, abs=0.01)

@@ -413,13 +413,7 @@ class Run(Watching):
         if not limit or self.scheduler is None:
             return True
         real = len(self.loop.tasks) - len(self._ended)
-        # Bodies that are over, or wait for their router's turn, take no place.
-        resting = sum(
-            ahead.adopted is None and (ahead.end is not None or ahead.paused_at is not None)
-            for ahead in self.aheads.values()
-        )
-        working = self.scheduler.in_flight - resting
-        return min(real, limit) + working < limit and self.has_permit()
+        return min(real, limit) + self.scheduler.in_flight < limit and self.has_permit()
 
     # Commands ------------------------------------------------------------------------------
 
