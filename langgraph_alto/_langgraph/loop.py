@@ -5,6 +5,7 @@ Everything that commits is LangGraph's own code, called through `super()`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Self
@@ -13,6 +14,7 @@ from langgraph.channels import NamedBarrierValue, NamedBarrierValueAfterFinish, 
 
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.rebinding import rebind
+from langgraph_alto._langgraph.observing import failed_to_begin
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import AsyncRun
 from langgraph_alto._langgraph.run_sync import SyncRun
@@ -67,8 +69,19 @@ class _AltoLoop:
     alto: Run | None = None
     own_stream: Any = None
     """Where the consumer of this run takes its chunks, without that of a run around it."""
+    began_ns: int
     step: int
     checkpoint_metadata: Any
+    _settings: Settings
+
+    def _note_end(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if self.alto is not None and self.alto.observing is not None:
+            self.alto.observing.error = error
+
+    def _joined(self, task: Any, kind: str, by: Any) -> Any:
+        if self.alto is not None and self.alto.observing is not None:
+            self.alto.observing.joined(task, kind, by)
+        return task
 
     def tick(self) -> bool:
         if not super().tick():  # type: ignore[misc]
@@ -113,15 +126,28 @@ class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings = settings
+        self.began_ns = time.time_ns()
         self.own_stream = kwargs.get("stream")
 
     def __enter__(self) -> Self:
         self.stack.callback(self._close_alto)  # the last to be called
-        super().__enter__()
+        try:
+            super().__enter__()
+        except BaseException as error:
+            failed_to_begin(self, self._settings, error)
+            raise
         run = SyncRun(self, self._settings)
         self.stack.callback(run.end)
         self.alto = run
+        self.stack.push(self._note_end)
         return self
+
+    def accept_push(self, task: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._joined(super().accept_push(task, *args, **kwargs), "call", task)
+
+    def schedule_error_handler(self, failed_task: Any, error: BaseException) -> Any:
+        handler = super().schedule_error_handler(failed_task, error)
+        return self._joined(handler, "handler", failed_task)
 
     def _close_alto(self) -> None:
         if self.alto is not None:
@@ -137,15 +163,28 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings = settings
+        self.began_ns = time.time_ns()
         self.own_stream = kwargs.get("stream")
 
     async def __aenter__(self) -> Self:
         self.stack.push_async_callback(self._close_alto)  # the last to be called
-        await super().__aenter__()
+        try:
+            await super().__aenter__()
+        except BaseException as error:
+            failed_to_begin(self, self._settings, error)
+            raise
         run = AsyncRun(self, self._settings)
         self.stack.push_async_callback(run.aend)
         self.alto = run
+        self.stack.push(self._note_end)
         return self
+
+    async def aaccept_push(self, task: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._joined(await super().aaccept_push(task, *args, **kwargs), "call", task)
+
+    async def aschedule_error_handler(self, failed_task: Any, error: BaseException) -> Any:
+        handler = await super().aschedule_error_handler(failed_task, error)
+        return self._joined(handler, "handler", failed_task)
 
     async def _close_alto(self) -> None:
         if self.alto is not None:
