@@ -191,7 +191,22 @@ def install(
         raise TypeError(f'runtime={runtime!r} is not one. Valid: None, "local".')
     if not _is_supported():
         return
-    loops = _loops(Settings(options, tracer_provider=tracer_provider))
+    _replace(Settings(options, tracer_provider=tracer_provider))
+
+
+def trace_langgraph(tracer_provider: object | None = None) -> None:
+    """Make traces of LangGraph's own executor, for every graph of this process.
+
+    Its loop and runner do all the work; what runs on ALTO is told the same way, so both traces
+    can be laid side by side. Ended by `uninstall`.
+    """
+    if _is_supported():
+        options = Options(run_ahead="off")
+        _replace(Settings(options, tracer_provider=tracer_provider, executor="langgraph"))
+
+
+def _replace(settings: Settings) -> None:
+    loops = _loops(settings)
     with _lock:
         for name, replacement in loops.items():
             _originals.setdefault(name, getattr(names.pregel_main, name))

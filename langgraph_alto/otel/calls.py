@@ -60,7 +60,7 @@ class _Call:
 
 
 class CallHandler(BaseCallbackHandler):
-    """Makes `chat` and `execute_tool` spans below whatever span is current where the call is made."""
+    """Makes `chat` and `execute_tool` spans below the span that is current where a call is made."""
 
     run_inline = True  # in the caller's context
     ignore_chain = True

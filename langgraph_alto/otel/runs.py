@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections import OrderedDict
@@ -33,6 +34,8 @@ _MOST_THREADS = 1_024
 """Interrupted threads that are remembered for each checkpointer."""
 
 _MOST_TASKS = 64
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 class Interrupted:
@@ -102,9 +105,9 @@ class RunSpan:
     is_recording = True
 
     def __init__(self, observer: TraceObserver, began: RunBegan, root: Span, base: Context) -> None:
-        self.tracer = observer.tracer
+        self.tracer: Tracer = observer.tracer
         self.instruments = observer.instruments
-        self.context = set_span_in_context(root, base)
+        self.context: Context = set_span_in_context(root, base)
         self.lock = threading.RLock()
         self.live: set[TaskSpan] = set()
         self.handler = CallHandler(self.tracer, self.context)
@@ -260,22 +263,53 @@ def _about(began: RunBegan) -> dict[str, Any]:
 
 
 _memory = Memory()
+_from_environment: list[TracerProvider | None] = []
 _observers: weakref.WeakKeyDictionary[Any, TraceObserver] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
+
+
+def provider_of_environment() -> TracerProvider | None:
+    """A provider of our own, where `OTEL_EXPORTER_OTLP_ENDPOINT` is set and nobody set one up."""
+    if _from_environment:
+        return _from_environment[0]
+    if not any(os.environ.get(name) for name in ENDPOINTS):
+        return None
+    with _lock:
+        if not _from_environment:
+            _from_environment.append(_make_from_environment())
+    return _from_environment[0]
+
+
+def _make_from_environment() -> TracerProvider | None:
+    from langgraph_alto.otel import setup
+
+    if not setup.is_wanted():
+        return None
+    try:
+        return setup.configure(make_global=False).provider
+    except Exception as error:
+        observe.warn_once(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but there is no exporter for it "
+            f"({type(error).__name__}); pip install 'langgraph-alto[otlp]'. No traces are made."
+        )
+        return None
 
 
 def observer_for(provider: object | None) -> TraceObserver | None:
     """See `observe.observer_for`."""
     if provider is None:
         provider = trace.get_tracer_provider()
-        if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
+        if isinstance(provider, trace.ProxyTracerProvider):
+            provider = provider_of_environment()
+        if provider is None or isinstance(provider, trace.NoOpTracerProvider):
             return None
     found = _observers.get(provider)
     if found is not None:
         return found
     if not isinstance(provider, TracerProvider):
         observe.warn_once(
-            f"tracer_provider is a {type(provider).__name__}, no TracerProvider: no traces are made."
+            f"tracer_provider is a {type(provider).__name__}, no TracerProvider: "
+            "no traces are made."
         )
         return None
     with _lock:

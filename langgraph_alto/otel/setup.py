@@ -26,14 +26,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from langgraph_alto import observe
 from langgraph_alto.otel import attributes as a
+from langgraph_alto.otel.runs import ENDPOINTS
 
 QUEUE = 16_384
 BATCH = 512
 DELAY_MS = 1_000
 PATIENCE = 2.0
 """Seconds that the end of a process waits for its last spans."""
-
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 class _Counting(SpanExporter):
@@ -143,6 +142,8 @@ def is_wanted() -> bool:
     """Whether the environment names a collector, and does not switch OpenTelemetry off."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
+    if os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
+        return False
     return any(os.environ.get(name) for name in ENDPOINTS)
 
 
@@ -221,7 +222,7 @@ def _resource(service: str) -> Resource:
         "OTEL_SERVICE_NAME"
     ):
         del found["service.name"]
-    return Resource.create(found)  # type: ignore[arg-type]
+    return Resource.create(found)
 
 
 def _number(name: str, default: int) -> int:

@@ -321,7 +321,11 @@ class TaskSpan:
         span = self._attempts[-1].span if self._attempts else None
         if span is None:
             return
-        about = {a.PARTIAL_KEY: a.text(key), a.PARTIAL_INDEX: index, a.PARTIAL_BYTES: size}
+        about: dict[str, Any] = {
+            a.PARTIAL_KEY: a.text(key),
+            a.PARTIAL_INDEX: index,
+            a.PARTIAL_BYTES: size,
+        }
         if self.emitted_count <= MOST_EVENTS:
             span.add_event(a.EMIT, about, now)
         else:
