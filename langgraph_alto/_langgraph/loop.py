@@ -5,19 +5,24 @@ Everything that commits is LangGraph's own code, called through `super()`.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
+from types import FrameType
 from typing import Any, Self
 
 from langgraph.channels import NamedBarrierValue, NamedBarrierValueAfterFinish, Topic
+from langgraph.pregel import Pregel
 
 from langgraph_alto._langgraph import names
-from langgraph_alto._langgraph.rebinding import rebind
 from langgraph_alto._langgraph.observing import failed_to_begin
+from langgraph_alto._langgraph.rebinding import rebind
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import AsyncRun
 from langgraph_alto._langgraph.run_sync import SyncRun
+from langgraph_alto.observe import observer_for
 
 _reserved_id: ContextVar[str | None] = ContextVar("alto_reserved_id", default=None)
 
@@ -40,6 +45,12 @@ def _create_checkpoint(
         if isinstance(channel, _CHANGED_IN_PLACE) and key in values:
             values[key] = channel.copy().checkpoint()
     return made
+
+
+def _name_of_caller(frame: FrameType) -> str | None:
+    """The name of the graph whose `stream` makes a loop: the loop itself is not told."""
+    graph = frame.f_locals.get("self")
+    return graph.get_name() if isinstance(graph, Pregel) else None
 
 
 class Futures(names.FuturesDict[Any, Any]):
@@ -127,6 +138,8 @@ class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
         super().__init__(*args, **kwargs)
         self._settings = settings
         self.began_ns = time.time_ns()
+        if settings.name is None and observer_for(settings.tracer_provider) is not None:
+            self._settings = replace(settings, name=_name_of_caller(sys._getframe(1)))
         self.own_stream = kwargs.get("stream")
 
     def __enter__(self) -> Self:
@@ -164,6 +177,8 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
         super().__init__(*args, **kwargs)
         self._settings = settings
         self.began_ns = time.time_ns()
+        if settings.name is None and observer_for(settings.tracer_provider) is not None:
+            self._settings = replace(settings, name=_name_of_caller(sys._getframe(1)))
         self.own_stream = kwargs.get("stream")
 
     async def __aenter__(self) -> Self:

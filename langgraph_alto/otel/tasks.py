@@ -223,6 +223,7 @@ class TaskSpan:
         if self._task_id is not None:
             found = self._run.interrupted_before(self._task_id)
             if found is not None:
+                base[a.RESUMED_TRACE] = f"{found.trace_id:032x}"
                 base[a.RESUMED_SPAN] = f"{found.span_id:016x}"
                 links.append(Link(found, {a.RESUMED: True}))
         self._links = links
