@@ -43,7 +43,7 @@ MOST_EVENTS = 32
 
 _MOST_TIMES = 10_000
 
-_SHORT_NS = 5_000_000
+_SHORT_NS = 50_000_000
 
 Entered = tuple[Context, Any, Context, Any]
 """The context and handler around a body, then those in it."""

@@ -229,9 +229,7 @@ def breakpoints() -> int:
     builder.add_node("two", lambda state: {"notes": ["two"]})
     builder.add_edge(START, "one")
     builder.add_edge("one", "two")
-    graph = builder.compile(
-        name="stops", checkpointer=InMemorySaver(), interrupt_before=["two"]
-    )
+    graph = builder.compile(name="stops", checkpointer=InMemorySaver(), interrupt_before=["two"])
     config: Any = {"configurable": {"thread_id": "thread-2"}}
     graph.invoke({}, config)
     graph.invoke(None, config)
