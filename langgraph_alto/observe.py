@@ -4,7 +4,7 @@ The executor asks `observer_for` once per run. Where nobody watches it gets None
 each hook costs it one comparison. `langgraph_alto.otel` is the observer that makes traces.
 
 An observer never changes a run: it sees no values (only their sizes), and what it raises is
-caught by `guarded` and told in one warning.
+caught and told in one warning.
 """
 
 from __future__ import annotations
@@ -12,12 +12,8 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any, Protocol
 
 MOST_LINKS = 32
 """Of a task with more producers, these first ones are told one by one."""
@@ -203,10 +199,6 @@ def warn_once(text: str) -> None:
         warnings.warn(f"langgraph_alto: {text}", RuntimeWarning, stacklevel=3)
 
 
-@contextmanager
-def guarded() -> Iterator[None]:
+def warn_failed(error: Exception) -> None:
     """A mistake in an observer costs its traces, never the run."""
-    try:
-        yield
-    except Exception as error:
-        warn_once(f"tracing failed with {type(error).__name__}; the run is not affected.")
+    warn_once(f"tracing failed with {type(error).__name__}; the run is not affected.")

@@ -115,7 +115,7 @@ class AheadTask:
         """The body waits for its adoption."""
         self.paused_at = self.run.clock()
         if self.seen is not None:
-            self.seen.seen.waits()
+            self.seen.waits()
 
     def go_on(self) -> None:
         """The body does not wait any more."""
@@ -123,7 +123,7 @@ class AheadTask:
             self.zero += self.run.clock() - self.paused_at
             self.paused_at = None
             if self.seen is not None:
-                self.seen.seen.waited()
+                self.seen.waited()
 
     def require_real(self, reason: str) -> None:
         """Go on if this is a real task by now, else stop the body: it has to wait for that."""

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 
 from langgraph_alto._langgraph.ahead import GaveUp
-from langgraph_alto.observe import TaskObserver, warn_once
+from langgraph_alto.observe import TaskObserver, warn_failed
 
 _CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError, GeneratorExit)
 
@@ -46,7 +46,8 @@ class Observed(Runnable[Any, Any]):
         try:
             return self._watched.enter()
         except Exception as error:
-            return _failed(error)
+            warn_failed(error)
+            return None
 
     def _leave(self, entered: Any, error: BaseException | None) -> None:
         if entered is None:
@@ -55,7 +56,7 @@ class Observed(Runnable[Any, Any]):
             outcome = None if error is None else outcome_of(error)
             self._watched.leave(entered, outcome, error)
         except Exception as mistake:
-            _failed(mistake)
+            warn_failed(mistake)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         entered = self._enter()
@@ -113,7 +114,3 @@ class Observed(Runnable[Any, Any]):
 
     def _go_on(self, entered: Any) -> Any:
         return None if entered is None else self._watched.go_on(entered)
-
-
-def _failed(error: Exception) -> None:
-    warn_once(f"tracing failed with {type(error).__name__}; the run is not affected.")

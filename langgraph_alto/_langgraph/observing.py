@@ -6,8 +6,9 @@ scheduler's decisions, so that the same is told of a run on LangGraph's own exec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from langchain_core.runnables.utils import AddableDict
 from langgraph.channels import NamedBarrierValue, NamedBarrierValueAfterFinish
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
     from langgraph_alto._langgraph.run import Run, Settings
     from langgraph_alto.core.tasks import Ahead
 
+P = ParamSpec("P")
+
+
+def guarded(method: Callable[P, None]) -> Callable[P, None]:
+    """A mistake in an observer costs its traces, never the run."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(*args, **kwargs)
+        except Exception as error:
+            observe.warn_failed(error)
+
+    return call
+
+
 PLACE = "__alto_place"
 """Where a task's config has its place in the ancestry, for the runs of graphs inside it."""
 
@@ -40,7 +57,7 @@ def observing(run: Run, settings: Settings, began_ns: int, off: str | None) -> O
         seen = observer.run_began(began(run.loop, settings, began_ns, off))
         return None if seen is None else Observing(run, seen)
     except Exception as error:
-        observe.warn_once(f"tracing failed with {type(error).__name__}; the run is not affected.")
+        observe.warn_failed(error)
         return None
 
 
@@ -78,7 +95,7 @@ def failed_to_begin(loop: Any, settings: Settings, error: BaseException) -> None
             is_interrupted = outcome == "interrupted"
             seen.ended(RunEnded(error, is_interrupted, is_cancelled=outcome == "cancelled"))
     except Exception as mistake:
-        observe.warn_once(f"tracing failed with {type(mistake).__name__}; the run is not affected.")
+        observe.warn_failed(mistake)
 
 
 class Known:
@@ -90,6 +107,21 @@ class Known:
         self.node = node
         self.ancestry = ancestry
         self.seen = seen
+
+    @guarded
+    def adopted(self, task_id: str, step: int) -> None:
+        """Its real task has taken it over."""
+        self.seen.adopted(task_id, step)
+
+    @guarded
+    def waits(self) -> None:
+        """Its router waits."""
+        self.seen.waits()
+
+    @guarded
+    def waited(self) -> None:
+        """Its router goes on."""
+        self.seen.waited()
 
 
 class Observing:
@@ -111,6 +143,7 @@ class Observing:
 
     # Steps ---------------------------------------------------------------------------------
 
+    @guarded
     def step_began(self, adopted: Mapping[str, AheadTask]) -> None:
         """LangGraph prepared the tasks of a step; some of them adopted a body."""
         tasks: dict[str, PregelExecutableTask] = self._run.loop.tasks
@@ -142,6 +175,7 @@ class Observing:
             producers = self._triggered_by(task.triggers)
         self._watch(task, producers, index)
 
+    @guarded
     def joined(self, task: PregelExecutableTask | None, kind: str, by: Any = None) -> None:
         """A task joined the step: a `@task` call, or the handler of an error."""
         if task is None or task.writes:
@@ -175,6 +209,7 @@ class Observing:
         task.config[names.CONF][PLACE] = known.ancestry + SEPARATOR + known.node
         object.__setattr__(task, "proc", Observed(task.proc, known.seen))
 
+    @guarded
     def step_over(self) -> None:
         """All tasks of the step have ended; LangGraph is about to commit it."""
         if self._passive is not None:
@@ -214,6 +249,7 @@ class Observing:
 
     # Ahead ---------------------------------------------------------------------------------
 
+    @guarded
     def began_ahead(self, ahead: AheadTask, facts: Ahead) -> None:
         """A body is about to start ahead."""
         if self._passive is not None:
@@ -242,6 +278,7 @@ class Observing:
             found = ahead.seen  # adopted, and still running
         return found
 
+    @guarded
     def dropped(self, ahead: AheadTask, outcome: str, reason: str) -> None:
         """A body ran ahead in vain."""
         known = ahead.seen
@@ -297,6 +334,7 @@ class Observing:
 
     # The end -------------------------------------------------------------------------------
 
+    @guarded
     def ended(self, counts: tuple[int, int, int, int], abandoned: int) -> None:
         """The run is over, and all its bodies. `counts`: started, adopted, discarded, rerun."""
         named = dict(zip(("started", "adopted", "discarded", "rerun"), counts, strict=True))
@@ -338,16 +376,11 @@ class Emissions:
     def took(self, chunk: Any) -> bool:
         """A chunk passed; nothing starts because of that."""
         seen = self._seen()
-        if seen is None:
-            return False
-        try:
+        if seen is not None:
             self._tell(seen, chunk)
-        except Exception as error:
-            observe.warn_once(
-                f"tracing failed with {type(error).__name__}; the run is not affected."
-            )
         return False
 
+    @guarded
     def _tell(self, seen: observe.TaskObserver, chunk: Any) -> None:
         if not isinstance(chunk, dict):
             seen.emitted("", chunk)

@@ -499,7 +499,7 @@ class Run(Watching):
             ahead.send.arg.complete(task.input)
         ahead.adopted = task
         if ahead.seen is not None:
-            ahead.seen.seen.adopted(task.id, ahead.step)
+            ahead.seen.adopted(task.id, ahead.step)
         self._adopted_by_task[task.id] = ahead
         stand_in(task, ahead)
         if ahead.span is not None:

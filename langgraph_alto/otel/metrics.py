@@ -21,7 +21,7 @@ class Instruments:
     """The instruments of one meter provider, None: the global one."""
 
     def __init__(self, provider: Any = None) -> None:
-        meter = metrics.get_meter(a.SCOPE, meter_provider=provider)
+        meter = (provider or metrics.get_meter_provider()).get_meter(a.SCOPE)
         self._first = meter.create_histogram(
             a.M_FIRST_PARTIAL, "s", "From the beginning of a node to its first partial output"
         )

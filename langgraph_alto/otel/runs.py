@@ -224,7 +224,7 @@ class TraceObserver:
         self.tracer: Tracer = trace.get_tracer(
             a.SCOPE, version("langgraph-alto"), tracer_provider=provider
         )
-        self.instruments = Instruments()
+        self.instruments = Instruments(_meters.get(provider))
         self.memory = _memory
 
     def run_began(self, began: RunBegan) -> RunSpan | PassiveRun | None:
@@ -264,6 +264,7 @@ def _about(began: RunBegan) -> dict[str, Any]:
 
 _memory = Memory()
 _from_environment: list[TracerProvider | None] = []
+_meters: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 _observers: weakref.WeakKeyDictionary[Any, TraceObserver] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -303,14 +304,19 @@ def observer_for(provider: object | None) -> TraceObserver | None:
             provider = provider_of_environment()
         if provider is None or isinstance(provider, trace.NoOpTracerProvider):
             return None
-    found = _observers.get(provider)
-    if found is not None:
-        return found
     if not isinstance(provider, TracerProvider):
         observe.warn_once(
             f"tracer_provider is a {type(provider).__name__}, no TracerProvider: "
             "no traces are made."
         )
         return None
-    with _lock:
-        return _observers.setdefault(provider, TraceObserver(provider))
+    found = _observers.get(provider)
+    if found is None:
+        with _lock:
+            found = _observers.setdefault(provider, TraceObserver(provider))
+    return found
+
+
+def use_meters(provider: TracerProvider, meters: Any) -> None:
+    """Measure what a tracer provider traces with this meter provider, not the global one."""
+    _meters[provider] = meters

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from langgraph_alto import observe
 from langgraph_alto.otel import attributes as a
-from langgraph_alto.otel.runs import ENDPOINTS
+from langgraph_alto.otel.runs import ENDPOINTS, use_meters
 
 QUEUE = 16_384
 BATCH = 512
@@ -196,6 +196,7 @@ def configure(
             metrics.set_meter_provider(meters)
     if meters is not None:
         _count_dropped(tracing, meters)
+        use_meters(provider, meters)
     atexit.register(tracing.shutdown)
     return tracing
 
