@@ -191,7 +191,7 @@ def test_beyond_the_cap_errors_and_the_slowest_are_kept(
 
     async def work(arg: dict[str, str]) -> Any:
         number = int(arg["item"])
-        await asyncio.sleep(0.1 if number in (40, 50) else 0)
+        await asyncio.sleep(0.6 if number in (40, 50) else 0)
         if number == 70:
             raise ValueError("the last one")
         return {"notes": [arg["item"]]}

@@ -92,8 +92,6 @@ def test_a_consumer_links_to_its_producer_and_says_so_in_attributes(traced: Trac
         assert found["alto.ancestry"] == f"request / plan.items[{index}]"
         assert found["alto.run_ahead"] is True
         assert found["alto.run_ahead.outcome"] == "adopted"
-        for name in ("partial_index", "producer_open", "wait_ms", "bytes"):
-            assert dict(link.attributes or {})[f"alto.input.{name}"] == found[f"alto.input.{name}"]
     found = about(stream)
     assert found["alto.stream.items"] == 3
     assert found["alto.stream.max_queue"] >= 1
@@ -202,8 +200,11 @@ def test_an_adopted_body_belongs_to_its_real_task(traced: Traced) -> None:
     asyncio.run(accelerate(graph, tracer_provider=traced.provider).ainvoke({}))
     ahead = [s for s in traced.spans if about(s).get("alto.run_ahead.outcome") == "adopted"]
     assert ahead
-    told = {about(s)["alto.task.id"] for s in traced.spans if "stage" in s.name}
-    assert tasks == told
+    stages = [about(s) for s in traced.spans if "stage" in s.name]
+    # A body that asked for its id too early is stopped, and run again by its real task.
+    lost = [found for found in stages if found.get("alto.run_ahead.outcome") == "rerun"]
+    assert {found.get("alto.task.id") for found in stages if found not in lost} == tasks
+    assert len(stages) == len(tasks) + len(lost) == 9 + len(lost)
 
 
 def test_what_waits_for_a_router_is_not_the_bodys_time(traced: Traced) -> None:

@@ -108,9 +108,11 @@ class RunSpan:
         self.tracer: Tracer = observer.tracer
         self.instruments = observer.instruments
         self.context: Context = set_span_in_context(root, base)
+        self.span_context: SpanContext = root.get_span_context()
         self.lock = threading.RLock()
         self.live: set[TaskSpan] = set()
         self.handler = CallHandler(self.tracer, self.context)
+        self.instruments.look()
         self._observer = observer
         self._began = began
         self._root = root
@@ -140,7 +142,10 @@ class RunSpan:
         producer = began.producers[0] if began.producers else None
         source = producer if isinstance(producer, TaskSpan) else None
         with self.lock:
-            edge = self._edges.setdefault((source.node if source else "", began.node), Edge())
+            key = (source.node if source is not None else "", began.node)
+            edge = self._edges.get(key)
+            if edge is None:
+                edge = self._edges[key] = Edge()
             stream = None
             if source is not None and began.index is not None:
                 stream = self._streams.get((source, began.node))

@@ -21,7 +21,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from langgraph_alto import observe
@@ -59,20 +59,24 @@ class _Counting(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-class _Ended(SpanProcessor):
-    """Counts the spans that ended."""
+class _Sender(BatchSpanProcessor):
+    """Counts the spans that ended, and sends them in batches."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._lock = threading.Lock()
-
-    def on_start(self, span: Span, parent_context: Any = None) -> None:
-        pass
+    def __init__(self, exporter: SpanExporter) -> None:
+        super().__init__(
+            exporter,
+            max_queue_size=_number("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE),
+            max_export_batch_size=_number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH),
+            schedule_delay_millis=_number("OTEL_BSP_SCHEDULE_DELAY", DELAY_MS),
+        )
+        self.ended = 0
+        self._count_lock = threading.Lock()
 
     def on_end(self, span: ReadableSpan) -> None:
         if span.context is not None and span.context.trace_flags.sampled:
-            with self._lock:
-                self.count += 1
+            with self._count_lock:
+                self.ended += 1
+        super().on_end(span)
 
 
 class Tracing:
@@ -82,17 +86,17 @@ class Tracing:
         self,
         provider: TracerProvider,
         meters: MeterProvider | None,
-        counts: tuple[_Ended, _Counting],
+        counts: tuple[_Sender, _Counting],
     ) -> None:
         self.provider = provider
         self.meters = meters
-        self._ended, self._counting = counts
+        self._sender, self._counting = counts
         self._is_over = False
 
     @property
     def ended(self) -> int:
         """Sampled spans that ended."""
-        return self._ended.count
+        return self._sender.ended
 
     @property
     def exported(self) -> int:
@@ -174,22 +178,14 @@ def configure(
     resource = _resource(service)
     kind = _protocol(endpoint, protocol)
     counting = _Counting(exporter or _span_exporter(kind, endpoint))
-    ended = _Ended()
+    sender = _Sender(counting)
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(ended)
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            counting,
-            max_queue_size=_number("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE),
-            max_export_batch_size=_number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH),
-            schedule_delay_millis=_number("OTEL_BSP_SCHEDULE_DELAY", DELAY_MS),
-        )
-    )
+    provider.add_span_processor(sender)
     meters = None
     if with_metrics and exporter is None and os.environ.get("OTEL_METRICS_EXPORTER") != "none":
         reader = PeriodicExportingMetricReader(_metric_exporter(kind, endpoint))
         meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-    tracing = Tracing(provider, meters, (ended, counting))
+    tracing = Tracing(provider, meters, (sender, counting))
     if make_global:
         trace.set_tracer_provider(provider)
         if meters is not None:

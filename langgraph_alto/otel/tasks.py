@@ -139,14 +139,28 @@ class Attempt:
 class TaskSpan:
     """Watches one task of a run that is recorded (see `observe.TaskObserver`)."""
 
+    # What most tasks never change stands here, so that each is made quickly.
+    began_ns: int | None = None
+    ended_ns: int | None = None
+    first_ns: int | None = None
+    emitted_count = 0
+    span_context: SpanContext | None = None
+    _is_in_stream = False
+    _count = 0
+    _links: Sequence[Link] = ()
+    _reason = ""
+    _saved = 0
+    _emitted_bytes = 0
+    _last_ns = 0
+    _told_events = 0
+    _base: dict[str, Any]
+    _times: list[int]
+    _last: deque[tuple[int, dict[str, Any]]]
+    _indices: dict[str, int]
+
     def __init__(self, run: RunSpan, began: TaskBegan, edge: Edge, stream: Stream | None) -> None:
         self.node = began.node
         self.step = began.step
-        self.began_ns: int | None = None
-        self.ended_ns: int | None = None
-        self.first_ns: int | None = None
-        self.emitted_count = 0
-        self.span_context: SpanContext | None = None
         self._run = run
         self._facts: TaskBegan | None = began
         self._task_id = began.task_id
@@ -155,20 +169,8 @@ class TaskSpan:
         self._edge = edge
         self._stream = stream
         self._parent: Context = run.context if stream is None else stream.context
-        self._is_in_stream = False
         self._attempts: list[Attempt] = []
-        self._count = 0
-        self._base: dict[str, Any] = {}
-        self._links: Sequence[Link] = ()
         self._fate = "" if began.run_ahead else "real"
-        self._reason = ""
-        self._saved = 0
-        self._times: list[int] = []
-        self._last: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MOST_EVENTS)
-        self._indices: dict[str, int] = {}
-        self._emitted_bytes = 0
-        self._last_ns = 0
-        self._told_events = 0
 
     # The body ------------------------------------------------------------------------------
 
@@ -221,19 +223,20 @@ class TaskSpan:
             base[a.TASK_KIND] = facts.kind
         links = self._link(facts, base, now) if facts.producers else []
         if self._task_id is not None:
-            found = self._run.interrupted_before(self._task_id)
-            if found is not None:
-                base[a.RESUMED_TRACE] = f"{found.trace_id:032x}"
-                base[a.RESUMED_SPAN] = f"{found.span_id:016x}"
-                links.append(Link(found, {a.RESUMED: True}))
+            before = self._run.interrupted_before(self._task_id)
+            if before is not None:
+                base[a.RESUMED_TRACE] = f"{before.trace_id:032x}"
+                base[a.RESUMED_SPAN] = f"{before.span_id:016x}"
+                links.append(Link(before, {a.RESUMED: True}))
         self._links = links
         if self._stream is not None:
             with self._run.lock:
                 self._is_in_stream = True
                 depth = self._stream.began(now, size)
-            self._run.instruments.queue(depth, self.node, self._stream.context)
+            found = self._run.instruments
+            found.note(found.queue, depth, self.node, self._run.span_context)
         if self._is_ahead:
-            self._run.instruments.ahead("started", self.node, self._run.context)
+            self._run.instruments.ahead("started", self.node)
 
     def _link(self, facts: TaskBegan, base: dict[str, Any], now: int) -> list[Link]:
         ready, is_open = 0, False
@@ -241,27 +244,25 @@ class TaskSpan:
         for producer in facts.producers:
             if not isinstance(producer, TaskSpan):
                 continue
-            found = producer.time_of(facts.index) if facts.is_streamed else producer.ended_ns
+            there = producer.time_of(facts.index) if facts.is_streamed else producer.ended_ns
             is_open = is_open or producer.ended_ns is None
-            ready = max(ready, found or 0)
+            ready = max(ready, there or 0)
             if producer.span_context is not None:
                 linked.append(producer.span_context)
-        about: dict[str, Any] = {a.INPUT_OPEN: is_open}
+        base[a.INPUT_OPEN] = is_open
         if ready:
             waited = max(0, now - ready)
-            about[a.INPUT_WAIT] = a.milliseconds(waited)
-            self._run.instruments.wait(waited / 1e9, self.node, self._run.context)
+            base[a.INPUT_WAIT] = a.milliseconds(waited)
+            found = self._run.instruments
+            found.note(found.wait, waited / 1e9, self.node, self._run.span_context)
         if facts.index is not None:
-            about[a.INPUT_INDEX] = facts.index
+            base[a.INPUT_INDEX] = facts.index
         if linked:
             base[a.INPUT_SPAN] = f"{linked[0].span_id:016x}"
         if facts.input_count > 1:
             base[a.INPUT_COUNT] = facts.input_count
-        base.update(about)
-        if len(linked) > 1:
-            return [Link(context) for context in linked]
-        about[a.INPUT_BYTES] = base[a.INPUT_BYTES]
-        return [Link(context, about) for context in linked]
+        # Viewers drop a link's attributes, and they cost as much as a span's: the span has them.
+        return [Link(context) for context in linked]
 
     def pause(self, entered: Entered) -> None:
         """The body has yielded to its consumer."""
@@ -308,6 +309,9 @@ class TaskSpan:
         """A generator's body gave something."""
         now = time.time_ns()
         size = a.size_of(value)
+        if not self.emitted_count:
+            self._times, self._indices = [], {}
+            self._last = deque(maxlen=MOST_EVENTS)
         index = self._indices.get(key, 0)
         self._indices[key] = index + 1
         self.emitted_count += 1
@@ -318,7 +322,8 @@ class TaskSpan:
         if self.first_ns is None:
             self.first_ns = now
             since = (now - self.began_ns) / 1e9 if self.began_ns is not None else 0.0
-            self._run.instruments.first_partial(since, self.node, self._run.context)
+            found = self._run.instruments
+            found.note(found.first_partial, since, self.node, self._run.span_context)
         span = self._attempts[-1].span if self._attempts else None
         if span is None:
             return
@@ -334,12 +339,14 @@ class TaskSpan:
 
     def time_of(self, index: int | None) -> int | None:
         """When it gave its item of this index."""
-        if not self._times:
+        if not self.emitted_count or not self._times:
             return self.ended_ns
         return self._times[-1 if index is None else min(index, len(self._times) - 1)]
 
     def retracted(self) -> None:
         """What it gave so far does not count."""
+        if not self.emitted_count:
+            return
         self._indices.clear()
         self._times.clear()
         self._event(a.RETRACT, {})
@@ -385,8 +392,8 @@ class TaskSpan:
                 self._saved = max(0, (self.ended_ns or now) - self.began_ns)
             if self.ended_ns is not None:
                 self._finish()
-        run.instruments.ahead("adopted", self.node, run.context)
-        run.instruments.saved(self._saved / 1e9, self.node, run.context)
+        run.instruments.ahead("adopted", self.node)
+        run.instruments.seconds(a.M_SAVED, self._saved / 1e9, self.node)
 
     def dropped(self, outcome: str, reason: str) -> None:
         """It ran in vain."""
@@ -403,8 +410,9 @@ class TaskSpan:
             elif self.ended_ns is not None:
                 self._finish()
         if self.began_ns is not None:
-            run.instruments.lost((now - self.began_ns) / 1e9, self.node, run.context)
-        run.instruments.ahead(outcome, self.node, run.context)
+            lost = (self.ended_ns or now) - self.began_ns
+            run.instruments.seconds(a.M_LOST, lost / 1e9, self.node)
+        run.instruments.ahead(outcome, self.node)
 
     def closed(self, outcome: str | None = None) -> None:
         """Nothing more comes of it."""
@@ -441,11 +449,11 @@ class TaskSpan:
 
     def _finish(self) -> None:
         """End the spans of all attempts that are over. The lock is held."""
-        done, self._attempts = (
-            [t for t in self._attempts if t.end],
-            [t for t in self._attempts if not t.end],
-        )
-        for attempt in done:
+        attempts, self._attempts = self._attempts, []
+        for attempt in attempts:
+            if not attempt.end:
+                self._attempts.append(attempt)
+                continue
             if attempt.span is not None:
                 self._write(attempt.span, attempt)
             elif self._edge.offer(self, attempt):
