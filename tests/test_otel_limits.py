@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import operator
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -454,3 +456,23 @@ def test_100_000_spans_to_a_dead_collector_are_bounded() -> None:
     assert int(ended) == int(lost) == 100_000
     assert int(grown) < 64, f"{grown} MiB"
     assert float(end) < 2.5, total
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    """By the names that a Prometheus exporter gives them: dots, units, `_total`."""
+    file = ROOT / "examples" / "tracing" / "grafana-dashboard.json"
+    asked = [
+        t["expr"] for panel in json.loads(file.read_text())["panels"] for t in panel["targets"]
+    ]
+    units = {
+        attributes.M_FIRST_PARTIAL: "_seconds_bucket",
+        attributes.M_WAIT: "_seconds_bucket",
+        attributes.M_QUEUE: "_bucket",
+        attributes.M_AHEAD: "_total",
+        attributes.M_SAVED: "_seconds_total",
+        attributes.M_LOST: "_seconds_total",
+        attributes.M_DROPPED: "",
+    }
+    known = {name.replace(".", "_") + unit for name, unit in units.items()}
+    found = {name for expr in asked for name in re.findall(r"\balto_(?:stream|run|trace)\w+", expr)}
+    assert found == known
