@@ -134,7 +134,7 @@ class TaskObserver(Protocol):
         """Its router may go on."""
 
     def adopted(self, task_id: str, step: int) -> None:
-        """It ran ahead, and its real task has taken it over."""
+        """It ran ahead, and its real task, which begins now, has taken it over."""
 
     def dropped(self, outcome: str, reason: str) -> None:
         """It ran ahead in vain: `"discarded"`, or `"rerun"` by its real task."""

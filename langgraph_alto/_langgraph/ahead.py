@@ -125,6 +125,12 @@ class AheadTask:
             if self.seen is not None:
                 self.seen.waited()
 
+    def use(self) -> None:
+        """LangGraph has begun the real task."""
+        self.is_used = True
+        if self.seen is not None and self.adopted is not None:
+            self.seen.adopted(self.adopted.id, self.step)
+
     def require_real(self, reason: str) -> None:
         """Go on if this is a real task by now, else stop the body: it has to wait for that."""
         with self.run.lock:

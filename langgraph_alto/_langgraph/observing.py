@@ -335,9 +335,17 @@ class Observing:
     # The end -------------------------------------------------------------------------------
 
     @guarded
-    def ended(self, counts: tuple[int, int, int, int], abandoned: int) -> None:
-        """The run is over, and all its bodies. `counts`: started, adopted, discarded, rerun."""
-        named = dict(zip(("started", "adopted", "discarded", "rerun"), counts, strict=True))
+    def ended(self, counts: tuple[int, int, int, int] | None, unused: int, abandoned: int) -> None:
+        """The run is over, and all its bodies.
+
+        Args:
+            counts: Bodies that started ahead, were adopted, discarded, rerun.
+            unused: Adopted ones whose real task never began.
+            abandoned: Threads that still run.
+        """
+        started, adopted, discarded, rerun = counts or (0, 0, 0, 0)
+        named = {"started": started, "adopted": adopted - unused, "rerun": rerun}
+        named |= {"discarded": discarded + unused, "abandoned": abandoned}
         error = self.error
         outcome = None if error is None else outcome_of(error)
         try:
@@ -346,7 +354,7 @@ class Observing:
                     error=error,
                     is_interrupted=isinstance(error, GraphInterrupt) or outcome == "interrupted",
                     is_cancelled=outcome == "cancelled",
-                    counts={**named, "abandoned": abandoned},
+                    counts=named,
                 )
             )
         finally:

@@ -498,8 +498,6 @@ class Run(Watching):
         if isinstance(ahead.send.arg, NarrowedState):
             ahead.send.arg.complete(task.input)
         ahead.adopted = task
-        if ahead.seen is not None:
-            ahead.seen.adopted(task.id, ahead.step)
         self._adopted_by_task[task.id] = ahead
         stand_in(task, ahead)
         if ahead.span is not None:
@@ -707,14 +705,14 @@ class Run(Watching):
 
     def forget(self) -> None:
         """Drop every reference, so that neither a graph nor a result outlives its run."""
-        if self.observing is not None:
-            counts = (0, 0, 0, 0) if self.scheduler is None else self.scheduler.statistics.counts
-            self.observing.ended(counts, self.report.abandoned)
-            self.observing = None
         with self.lock:
+            unused = self._note_unused()
+            if self.observing is not None:
+                counts = None if self.scheduler is None else self.scheduler.statistics.counts
+                self.observing.ended(counts, unused, self.report.abandoned)
+                self.observing = None
             if self.scheduler is not None:
                 total = self.scheduler.statistics
-                unused = self._note_unused()
                 self.report.started += total.started
                 self.report.adopted += total.adopted - unused
                 self.report.discarded += total.discarded + unused
@@ -743,10 +741,12 @@ class Run(Watching):
         """Count adopted bodies whose real task LangGraph never began: a sibling failed, or the
         run was cancelled, while it waited for a permit. Without run-ahead they had not begun."""
         unused = [ahead for ahead in self._adopted_by_task.values() if not ahead.is_used]
+        reason = "the run ended before its real task began"
         for ahead in unused:
             if ahead.span is not None:
-                ahead.span.outcome = "discarded"
-                ahead.span.reason = "the run ended before its real task began"
+                ahead.span.outcome, ahead.span.reason = "discarded", reason
+            if self.observing is not None:
+                self.observing.dropped(ahead, "discarded", reason)
         return len(unused)
 
     def _note(self, node: str, step: int) -> Span:

@@ -391,6 +391,8 @@ class TaskSpan:
             if self.began_ns is not None:
                 self._saved = max(0, (self.ended_ns or now) - self.began_ns)
             if self.ended_ns is not None:
+                if self._attempts and self._attempts[-1].outcome == "interrupted":
+                    run.interrupted_now(task_id, self.span_context)
                 self._finish()
         run.instruments.ahead("adopted", self.node)
         run.instruments.seconds(a.M_SAVED, self._saved / 1e9, self.node)
