@@ -252,7 +252,7 @@ class TaskSpan:
         base[a.INPUT_OPEN] = is_open
         if ready:
             waited = max(0, now - ready)
-            base[a.INPUT_WAIT] = a.milliseconds(waited)
+            base[a.INPUT_WAIT] = waited // 1_000 / 1_000
             found = self._run.instruments
             found.note(found.wait, waited / 1e9, self.node, self._run.span_context)
         if facts.index is not None:
