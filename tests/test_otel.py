@@ -15,7 +15,7 @@ import pytest
 
 import langgraph_alto
 from examples.factcheck import app, offline
-from langgraph_alto import cli, otel
+from langgraph_alto import otel
 from langgraph_alto._langgraph.seam import trace_langgraph
 from langgraph_alto.testing import CallLog, VirtualClock
 from tests.helpers import shapes
@@ -217,11 +217,11 @@ def test_a_collector_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> No
     assert "langgraph-alto: 3 spans did not reach http://127.0.0.1:1" in done.stderr
 
 
-def test_an_unknown_protocol_is_bad_usage(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon")
+@pytest.mark.slow
+def test_an_unknown_protocol_is_bad_usage(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(GRAPH)
-    target = f"{tmp_path / 'app.py'}:graph"
-    assert cli.main(["run", target, "--input", "{}", "--otlp", "http://127.0.0.1:1"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    run = ("run", "app.py:graph", "--input", "{}", "--otlp", "http://127.0.0.1:1")
+    done = command(tmp_path, *run, OTEL_EXPORTER_OTLP_PROTOCOL="pigeon")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "'pigeon' is not one" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import operator
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,8 +22,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 from langgraph_alto import Options, Partial, accelerate, install, otel, uninstall
+from langgraph_alto.otel.runs import RunSpan
+from langgraph_alto.otel.tasks import TaskSpan
 from tests.helpers import shapes
 from tests.helpers.graphs import AHEAD, chain_graph
+from tests.helpers.leaks import quick_gc, references
 from tests.helpers.shapes import SHAPES, agenerate, awork, fan_out
 
 
@@ -478,3 +482,15 @@ def test_a_thread_that_outlives_its_run_is_told_as_abandoned(traced: Traced) -> 
     assert lost
     assert {about(s)["alto.outcome"] for s in lost} == {"abandoned"}
     assert about(traced.one("invoke_workflow chains"))["alto.run_ahead.abandoned"] == len(lost)
+
+
+def test_a_traced_run_leaves_nothing(traced: Traced) -> None:
+    """No run, task or span of it is alive when it is over, however it ended."""
+    names = ("streamed_producer", "discarded", "subgraph", "cancelled", "consumer_breaks_off")
+    with quick_gc():
+        for name in names:
+            traced.run(name)
+            traced.exporter.clear()
+            assert not references(), name
+            left = [o for o in gc.get_objects() if type(o) in (RunSpan, TaskSpan)]
+            assert not left, name
