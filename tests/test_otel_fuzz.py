@@ -90,13 +90,17 @@ def test_spans_equal_the_record_on_200_graphs(kept: InMemorySpanExporter) -> Non
 
 
 @pytest.mark.slow
-def test_a_traced_run_differs_in_nothing_from_langgraphs(kept: InMemorySpanExporter) -> None:
+def test_a_traced_run_differs_in_nothing_from_an_untraced_one(kept: InMemorySpanExporter) -> None:
     exact = [plan for seed in range(40) if (plan := generate(seed)).has_exact_order()][:12]
     assert len(exact) == 12
     with pytest.MonkeyPatch.context() as undone:
         undone.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
-        untraced = [execute(plan, "langgraph") for plan in exact]
+        theirs = [execute(plan, "langgraph") for plan in exact]
+        untraced = [execute(plan, "alto") for plan in exact]
     assert not kept.get_finished_spans()
-    for plan, theirs in zip(exact, untraced, strict=True):
-        assert compare_executors(plan, theirs, execute(plan, "alto")) == []
+    for plan, langgraph, alto in zip(exact, theirs, untraced, strict=True):
+        # Ties of virtual time, which `compat.fuzz` explains, are there without traces too.
+        known = {d.aspect for d in compare_executors(plan, langgraph, alto)}
+        found = compare_executors(plan, langgraph, execute(plan, "alto"))
+        assert {d.aspect for d in found} <= known, found
     assert len(kept.get_finished_spans()) > 100
