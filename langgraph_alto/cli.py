@@ -132,6 +132,10 @@ def run(  # noqa: PLR0917  (the parser passes them by name)
     report: Annotated[
         bool, typer.Option("--report", help="Print what ran ahead, to stderr.")
     ] = False,
+    otlp: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Send a trace there, e.g. http://localhost:4317."),
+    ] = None,
 ) -> Action:
     """Run a graph once and print its result as JSON."""
     from langgraph_alto.run import RunRequest
@@ -145,6 +149,7 @@ def run(  # noqa: PLR0917  (the parser passes them by name)
         options=_read_options(options)[1],
         stream_modes=[mode.value for mode in stream_mode or ()],
         report=report,
+        otlp=otlp,
     )
     return functools.partial(run_target, request)
 

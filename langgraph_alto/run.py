@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langgraph_alto._import_hook import SWITCH
+from langgraph_alto.errors import TargetError
 from langgraph_alto.options import Options
 from langgraph_alto.rendering import print_report, to_json
 from langgraph_alto.targets import Target, find_target
@@ -30,7 +31,7 @@ class RunRequest:
 
     `executor` is `"alto"` or `"langgraph"`. Without `options` a graph runs with those that
     its own module installed, or else with those of `LANGGRAPH_ALTO_OPTIONS`. With
-    `stream_modes` the chunks are printed instead of the result.
+    `stream_modes` the chunks are printed instead of the result. `otlp` is where its trace goes.
     """
 
     target: str
@@ -40,6 +41,7 @@ class RunRequest:
     options: Options | None = None
     stream_modes: Sequence[str] = ()
     report: bool = False
+    otlp: str | None = None
 
 
 def run(request: RunRequest) -> None:
@@ -52,7 +54,7 @@ def run(request: RunRequest) -> None:
         os.environ[SWITCH] = "0"  # also for what the target starts or imports
     target = find_target(request.target)
     made = target.make()
-    with _reported(request.report):
+    with _traced(request.otlp), _reported(request.report):
         if isinstance(made, Awaitable):
             asyncio.run(_make_and_run(target, made, request))
             return
@@ -107,6 +109,10 @@ def _choose_executor(request: RunRequest) -> None:
 
     if request.executor == "langgraph":
         langgraph_alto.uninstall()
+        if _is_traced(request.otlp):
+            from langgraph_alto._langgraph.seam import trace_langgraph
+
+            trace_langgraph()
     elif request.options is not None or not langgraph_alto.is_installed():
         langgraph_alto.install(request.options or Options.from_environment())
 
@@ -131,6 +137,36 @@ def _reported(wanted: bool) -> Iterator[None]:
                 print_report(runs, console)
             else:
                 console.print("No report: no graph ran on the ALTO executor.")
+
+
+def _is_traced(otlp: str | None) -> bool:
+    """Whether `--otlp` or OpenTelemetry's own variables ask for a trace."""
+    from langgraph_alto.observe import observer_for
+
+    return otlp is not None or observer_for() is not None
+
+
+@contextmanager
+def _traced(otlp: str | None) -> Iterator[None]:
+    """Send traces there while the block runs; say on stderr what did not arrive."""
+    if otlp is None:
+        yield
+        return
+    from langgraph_alto import otel
+
+    try:
+        tracing = otel.configure(otlp)
+    except (ModuleNotFoundError, ValueError) as error:
+        missing = "pip install 'langgraph-alto[otlp]'"
+        reason = missing if isinstance(error, ModuleNotFoundError) else error
+        raise TargetError(f"--otlp: {reason}") from None
+    try:
+        yield
+    finally:
+        lost = tracing.shutdown()
+        if lost:
+            sys.stdout.flush()
+            print(f"langgraph-alto: {lost} spans did not reach {otlp}", file=sys.stderr)
 
 
 def is_async(graph: Any) -> bool:

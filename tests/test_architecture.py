@@ -91,9 +91,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "options": {"errors"},
     "report": set(),
+    "observe": {"otel"},
+    "otel": {"observe"},
     "core": {"errors"},
     "source": {"core"},
-    "_langgraph": {"core", "source", "errors", "options", "report"},
+    "_langgraph": {"core", "source", "errors", "options", "report", "observe"},
 }
 """What each inner part may import of the package besides itself; the outer ones use these."""
 
@@ -158,6 +160,17 @@ def test_every_private_name_is_used() -> None:
     assert listed - used == set()
     assert used - set(names.__all__) == set()
     assert all(hasattr(names, name) for name in names.__all__)
+
+
+def test_only_otel_imports_opentelemetry() -> None:
+    """And the executor knows hooks and no traces."""
+    found = [i for i in IMPORTS if i.module.split(".")[0] == "opentelemetry"]
+    assert found
+    assert not offenders(i for i in found if i.part != "otel")
+    inner = {"core", "source", "_langgraph", "report", "options"}
+    assert not offenders(
+        i for i in IMPORTS if i.part in inner and i.full.startswith("langgraph_alto.otel")
+    )
 
 
 @pytest.mark.parametrize(

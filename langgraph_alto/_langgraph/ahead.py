@@ -41,6 +41,7 @@ from langgraph_alto.core.events import End
 
 if TYPE_CHECKING:
     from langgraph_alto._langgraph.foresight import SettledChannels
+    from langgraph_alto._langgraph.observing import Known
     from langgraph_alto._langgraph.run import Run
     from langgraph_alto.report import Span
 
@@ -96,6 +97,7 @@ class AheadTask:
         self.holds_permit = False
         self.wake_at: float | None = None
         self.span: Span | None = None
+        self.seen: Known | None = None
         self.task = prepare(self)
         if isinstance(send.arg, NarrowedState):
             send.arg.ask = self._ask_state
@@ -112,12 +114,22 @@ class AheadTask:
     def pause(self) -> None:
         """The body waits for its adoption."""
         self.paused_at = self.run.clock()
+        if self.seen is not None:
+            self.seen.waits()
 
     def go_on(self) -> None:
         """The body does not wait any more."""
         if self.paused_at is not None:
             self.zero += self.run.clock() - self.paused_at
             self.paused_at = None
+            if self.seen is not None:
+                self.seen.waited()
+
+    def use(self) -> None:
+        """LangGraph has begun the real task."""
+        self.is_used = True
+        if self.seen is not None and self.adopted is not None:
+            self.seen.adopted(self.adopted.id, self.step)
 
     def require_real(self, reason: str) -> None:
         """Go on if this is a real task by now, else stop the body: it has to wait for that."""

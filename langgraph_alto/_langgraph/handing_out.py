@@ -47,7 +47,7 @@ class HandingOut(Driver):
                     return
             task = ahead.adopted
             assert task is not None
-            ahead.is_used = True
+            ahead.use()
             task.writes.extend(ahead.task.writes)
             yield task
             self.end_turns(ahead)

@@ -5,17 +5,24 @@ Everything that commits is LangGraph's own code, called through `super()`.
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
+from types import FrameType
 from typing import Any, Self
 
 from langgraph.channels import NamedBarrierValue, NamedBarrierValueAfterFinish, Topic
+from langgraph.pregel import Pregel
 
 from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.observing import failed_to_begin
 from langgraph_alto._langgraph.rebinding import rebind
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import AsyncRun
 from langgraph_alto._langgraph.run_sync import SyncRun
+from langgraph_alto.observe import observer_for
 
 _reserved_id: ContextVar[str | None] = ContextVar("alto_reserved_id", default=None)
 
@@ -38,6 +45,12 @@ def _create_checkpoint(
         if isinstance(channel, _CHANGED_IN_PLACE) and key in values:
             values[key] = channel.copy().checkpoint()
     return made
+
+
+def _name_of_caller(frame: FrameType) -> str | None:
+    """The name of the graph whose `stream` makes a loop: the loop itself is not told."""
+    graph = frame.f_locals.get("self")
+    return graph.get_name() if isinstance(graph, Pregel) else None
 
 
 class Futures(names.FuturesDict[Any, Any]):
@@ -67,8 +80,19 @@ class _AltoLoop:
     alto: Run | None = None
     own_stream: Any = None
     """Where the consumer of this run takes its chunks, without that of a run around it."""
+    began_ns: int
     step: int
     checkpoint_metadata: Any
+    _settings: Settings
+
+    def _note_end(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if self.alto is not None and self.alto.observing is not None:
+            self.alto.observing.error = error
+
+    def _joined(self, task: Any, kind: str, by: Any) -> Any:
+        if self.alto is not None and self.alto.observing is not None:
+            self.alto.observing.joined(task, kind, by)
+        return task
 
     def tick(self) -> bool:
         if not super().tick():  # type: ignore[misc]
@@ -113,15 +137,30 @@ class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings = settings
+        self.began_ns = time.time_ns()
+        if settings.name is None and observer_for(settings.tracer_provider) is not None:
+            self._settings = replace(settings, name=_name_of_caller(sys._getframe(1)))
         self.own_stream = kwargs.get("stream")
 
     def __enter__(self) -> Self:
         self.stack.callback(self._close_alto)  # the last to be called
-        super().__enter__()
+        try:
+            super().__enter__()
+        except BaseException as error:
+            failed_to_begin(self, self._settings, error)
+            raise
         run = SyncRun(self, self._settings)
         self.stack.callback(run.end)
         self.alto = run
+        self.stack.push(self._note_end)
         return self
+
+    def accept_push(self, task: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._joined(super().accept_push(task, *args, **kwargs), "call", task)
+
+    def schedule_error_handler(self, failed_task: Any, error: BaseException) -> Any:
+        handler = super().schedule_error_handler(failed_task, error)
+        return self._joined(handler, "handler", failed_task)
 
     def _close_alto(self) -> None:
         if self.alto is not None:
@@ -137,15 +176,30 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings = settings
+        self.began_ns = time.time_ns()
+        if settings.name is None and observer_for(settings.tracer_provider) is not None:
+            self._settings = replace(settings, name=_name_of_caller(sys._getframe(1)))
         self.own_stream = kwargs.get("stream")
 
     async def __aenter__(self) -> Self:
         self.stack.push_async_callback(self._close_alto)  # the last to be called
-        await super().__aenter__()
+        try:
+            await super().__aenter__()
+        except BaseException as error:
+            failed_to_begin(self, self._settings, error)
+            raise
         run = AsyncRun(self, self._settings)
         self.stack.push_async_callback(run.aend)
         self.alto = run
+        self.stack.push(self._note_end)
         return self
+
+    async def aaccept_push(self, task: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._joined(await super().aaccept_push(task, *args, **kwargs), "call", task)
+
+    async def aschedule_error_handler(self, failed_task: Any, error: BaseException) -> Any:
+        handler = await super().aschedule_error_handler(failed_task, error)
+        return self._joined(handler, "handler", failed_task)
 
     async def _close_alto(self) -> None:
         if self.alto is not None:

@@ -293,7 +293,7 @@ class Partials:
         known = self._names.get((node, target))
         if known is None:
             if self._levels is None:
-                self._levels = _levels_of(self._run.loop.nodes, self._spec())
+                self._levels = levels_of(self._run.loop.nodes, self._spec())
             level = self._levels.opened_by(node, target)
             known = (target, False)
             if level is not None and level.key is not None:
@@ -331,7 +331,7 @@ def _unseen(ahead: AheadTask) -> Iterator[str]:
 _known_levels: Cache[Levels] = Cache()
 
 
-def _levels_of(nodes: Mapping[str, Any], spec: GraphSpec) -> Levels:
+def levels_of(nodes: Mapping[str, Any], spec: GraphSpec) -> Levels:
     """The levels of a graph, inferred once."""
     known = _known_levels.get(nodes)
     for of_spec, found in known:

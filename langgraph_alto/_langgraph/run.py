@@ -34,7 +34,8 @@ from langgraph_alto._langgraph.identity import (
     identity_of_send,
 )
 from langgraph_alto._langgraph.narrowed import NarrowedState
-from langgraph_alto._langgraph.partials import Partials, partials_of
+from langgraph_alto._langgraph.observing import Observing, observing
+from langgraph_alto._langgraph.partials import Partials, levels_of, partials_of
 from langgraph_alto._langgraph.policy import run_policy, same_value, verdicts_of
 from langgraph_alto._langgraph.reporting import close_report, open_report
 from langgraph_alto._langgraph.watching import Watching
@@ -80,12 +81,15 @@ class Settings:
     """What an accelerated graph carries along.
 
     `path` leads to it from the graph that was accelerated: the nodes that hold it. None, under
-    `install`, where only a run tells in which node a graph is called.
+    `install`, where only a run tells in which node a graph is called. `tracer_provider`: who
+    makes its traces; None: the global one. `executor`: what they say.
     """
 
     options: Options
     name: str | None = None
     path: tuple[str, ...] | None = None
+    tracer_provider: object | None = None
+    executor: str = "alto"
 
 
 class Run(Watching):
@@ -103,6 +107,7 @@ class Run(Watching):
         self.eager = settings.options.emit == "eager"
         self.reservation = Reservation()
         self.policy = run_policy(loop, settings.options)
+        self.observing: Observing | None = observing(self, settings, loop.began_ns, self.policy.off)
         self.report, self._owns_report = open_report(loop, settings.name, self.policy.off)
         self.recording = reports.is_recording()
         self.report_zero = self.clock()
@@ -113,7 +118,10 @@ class Run(Watching):
         self.is_closed = False
         self.partials = partials_of(self, lambda: self._facts()[0])
         self._is_quiet = (
-            self.policy.off is not None and not self.recording and self.partials is None
+            self.policy.off is not None
+            and not self.recording
+            and self.partials is None
+            and self.observing is None
         )
         self.is_alone = False
         """Whether nothing can run ahead in this step: it has one task, which does not stream."""
@@ -150,16 +158,14 @@ class Run(Watching):
         ):
             # Nothing runs ahead, and nothing can beside a single task that does not stream.
             self.is_alone = True
+            self._tell_observer()
             return
         self.is_alone = False
         with self.lock:
             self._step_told = False
             self._edges_gain = None
             self._ended = {}
-            for adopted in self._adopted_by_task.values():
-                self.aheads.pop(adopted.key, None)
-                adopted.cut()
-            self._adopted_by_task = {}
+            self._forget_adopted()
             self.order = None
             self._step_zero = self.clock()
             restored = [t for t in tasks.values() if t.writes]
@@ -181,6 +187,7 @@ class Run(Watching):
             if self.partials is not None:
                 self._tell_partials(self.partials, restored)
             self._follow_producers(tasks)
+            self._tell_observer()
             if self.policy.off is not None:
                 return
             if chaos.active is not None:
@@ -190,6 +197,16 @@ class Run(Watching):
         if self.order is not None:
             self.pump()
 
+    def _forget_adopted(self) -> None:
+        for adopted in self._adopted_by_task.values():
+            self.aheads.pop(adopted.key, None)
+            adopted.cut()
+        self._adopted_by_task = {}
+
+    def _tell_observer(self) -> None:
+        if self.observing is not None:
+            self.observing.step_began(self._adopted_by_task)
+
     def _tell_partials(self, partials: Partials, restored: list[PregelExecutableTask]) -> None:
         partials.step_began(self._adopted_by_task)
         for task in restored:
@@ -197,6 +214,8 @@ class Run(Watching):
 
     def step_over(self) -> None:
         """LangGraph is about to commit the step: its channels change from now on."""
+        if self.observing is not None:
+            self.observing.step_over()
         if self.partials is not None:
             self.partials.step_over()
         if self._foresight is not None:
@@ -305,6 +324,11 @@ class Run(Watching):
             self._foresight = ChannelForesight(self.loop, self._spec)
             self._foresight.is_open = self._in_step
         return self._spec, self._verdicts
+
+    def level_key(self, node: str, target: str) -> str | None:
+        """The key of the state that a node's `Send`s to another one are made of, if known."""
+        level = levels_of(self.loop.nodes, self._facts()[0]).opened_by(node, target)
+        return level.key if level is not None and level.is_key_known else None
 
     def routers_of(self, node: str, count: int) -> Iterator[RouterSpec | None]:
         """What is known of a node's routers, in their order; None of those that are not."""
@@ -436,6 +460,8 @@ class Run(Watching):
             known = self.scheduler.aheads[command.ahead]
             self.partials.began_ahead(ahead, None if known.pull else known.parent, known.position)
         self.follow(ahead)
+        if self.observing is not None:
+            self.observing.began_ahead(ahead, self.scheduler.aheads[command.ahead])
         self.aheads[command.ahead] = ahead
         ahead.zero = self.clock()
         if self.recording:
@@ -517,6 +543,8 @@ class Run(Watching):
     def _reject(self, ahead: AheadTask, reason: str, *, began: bool = True) -> None:
         if ahead.span is not None:
             ahead.span.outcome, ahead.span.reason = "rerun", reason
+        if self.observing is not None:
+            self.observing.dropped(ahead, "rerun", reason)
         self.send_event(AheadRejected(ahead.key, reason, began))
 
     def _discard(self, command: Discard) -> None:
@@ -527,6 +555,8 @@ class Run(Watching):
             ahead.span.ended = ahead.span.ended or self.clock() - self.report_zero
             if ahead.span.outcome != "rerun":
                 ahead.span.outcome, ahead.span.reason = "discarded", command.reason
+        if self.observing is not None:
+            self.observing.dropped(ahead, "discarded", command.reason)
         if self.eager and ahead.player is not None:
             self.play_now(ahead.player, ahead.player.closing())
         if self.partials is not None:
@@ -578,6 +608,8 @@ class Run(Watching):
         """The body is over and leaves its work to the real task. The lock is held."""
         if ahead.span is not None:
             ahead.span.outcome, ahead.span.reason = "rerun", ahead.gave_up
+        if self.observing is not None:
+            self.observing.dropped(ahead, "rerun", ahead.gave_up or "")
         self.aheads.pop(ahead.key, None)
         if self.partials is not None:
             self.partials.discarded(ahead)
@@ -674,9 +706,13 @@ class Run(Watching):
     def forget(self) -> None:
         """Drop every reference, so that neither a graph nor a result outlives its run."""
         with self.lock:
+            unused = self._note_unused()
+            if self.observing is not None:
+                counts = None if self.scheduler is None else self.scheduler.statistics.counts
+                self.observing.ended(counts, unused, self.report.abandoned)
+                self.observing = None
             if self.scheduler is not None:
                 total = self.scheduler.statistics
-                unused = self._note_unused()
                 self.report.started += total.started
                 self.report.adopted += total.adopted - unused
                 self.report.discarded += total.discarded + unused
@@ -705,10 +741,12 @@ class Run(Watching):
         """Count adopted bodies whose real task LangGraph never began: a sibling failed, or the
         run was cancelled, while it waited for a permit. Without run-ahead they had not begun."""
         unused = [ahead for ahead in self._adopted_by_task.values() if not ahead.is_used]
+        reason = "the run ended before its real task began"
         for ahead in unused:
             if ahead.span is not None:
-                ahead.span.outcome = "discarded"
-                ahead.span.reason = "the run ended before its real task began"
+                ahead.span.outcome, ahead.span.reason = "discarded", reason
+            if self.observing is not None:
+                self.observing.dropped(ahead, "discarded", reason)
         return len(unused)
 
     def _note(self, node: str, step: int) -> Span:

@@ -148,7 +148,7 @@ class AsyncRun(Run):
     async def adeliver(self, ahead: AheadTask, config: RunnableConfig) -> Any:
         """Run in place of an adopted task's body: hand out its output, then its result."""
         self._give_permit_back(ahead)  # the real task has one for the same body
-        ahead.is_used = True
+        ahead.use()
         ahead.real_config = config
         for send_call in ahead.waiting_calls:
             send_call()

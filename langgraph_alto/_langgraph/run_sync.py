@@ -117,7 +117,7 @@ class SyncRun(Run):
 
     def deliver(self, ahead: AheadTask, config: RunnableConfig) -> Any:
         """Run in place of an adopted task's body: hand out its output, then its result."""
-        ahead.is_used = True
+        ahead.use()
         ahead.real_config = config
         ahead.delivering.set()
         while True:

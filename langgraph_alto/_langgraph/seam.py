@@ -118,7 +118,8 @@ def accelerate(
         graph: A compiled graph: `StateGraph.compile()`, an `@entrypoint`, or a `Pregel`.
         options: How to run it; see `Options`.
         runtime: Where node bodies run: None or `"local"`, in this process.
-        tracer_provider: Reserved for OpenTelemetry; None uses the global one.
+        tracer_provider: Who makes a trace of each run (OpenTelemetry); None: the global
+            provider, if there is one when a run begins.
 
     Raises:
         NotAGraphError: (a TypeError) `graph` is not a compiled graph.
@@ -143,7 +144,8 @@ def accelerate(
         return graph.copy()
     if options.nodes or options.tools or any(n.metadata for n in graph.nodes.values()):
         verdicts(graph.nodes, graph.channels, options)  # wrong declarations are told now
-    return accelerate_graph(graph, Settings(options=options, name=graph.name, path=()))
+    settings = Settings(options, name=graph.name, path=(), tracer_provider=tracer_provider)
+    return accelerate_graph(graph, settings)
 
 
 def _not_a_graph(thing: object) -> str:
@@ -189,7 +191,22 @@ def install(
         raise TypeError(f'runtime={runtime!r} is not one. Valid: None, "local".')
     if not _is_supported():
         return
-    loops = _loops(Settings(options=options))
+    _replace(Settings(options, tracer_provider=tracer_provider))
+
+
+def trace_langgraph(tracer_provider: object | None = None) -> None:
+    """Make traces of LangGraph's own executor, for every graph of this process.
+
+    Its loop and runner do all the work; what runs on ALTO is told the same way, so both traces
+    can be laid side by side. Ended by `uninstall`.
+    """
+    if _is_supported():
+        options = Options(run_ahead="off")
+        _replace(Settings(options, tracer_provider=tracer_provider, executor="langgraph"))
+
+
+def _replace(settings: Settings) -> None:
+    loops = _loops(settings)
     with _lock:
         for name, replacement in loops.items():
             _originals.setdefault(name, getattr(names.pregel_main, name))

@@ -101,7 +101,8 @@ def followed(
         assert facts is not None
         producer = Producer(run, key, task, facts, channels)
     # What is yielded is shown before anything is made of it.
-    followers = [f for f in (producer, run.tap(task)) if f is not None]
+    found = (producer, run.tap(task), run.emissions(key, task))
+    followers = [f for f in found if f is not None]
     if not followers:
         return proc
     if split == 1 and streams(proc.steps[0]):

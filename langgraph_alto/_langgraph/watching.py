@@ -11,6 +11,7 @@ from langgraph.types import PregelExecutableTask
 from langgraph_alto._langgraph.ahead import AheadTask
 from langgraph_alto._langgraph.foresight import SettledChannels
 from langgraph_alto._langgraph.handing_out import HandingOut
+from langgraph_alto._langgraph.observing import Emissions, Observing
 from langgraph_alto._langgraph.partials import Partials
 from langgraph_alto._langgraph.streaming import followed, is_streaming_runnable, streams
 from langgraph_alto._langgraph.taps import Tap
@@ -26,6 +27,7 @@ class Watching(HandingOut):
     scheduler: Scheduler | None
     speculates: bool
     partials: Partials | None
+    observing: Observing | None
     _in_step: bool
     _step_told: bool
 
@@ -46,7 +48,7 @@ class Watching(HandingOut):
     def _carry_out(self, commands: list[Command]) -> None: ...
 
     def _streams(self, tasks: Mapping[str, PregelExecutableTask]) -> bool:
-        if not self.asks_routers and self.partials is None:
+        if not self.asks_routers and self.partials is None and self.observing is None:
             return False
         return any(self._may_stream(t.name) for t in tasks.values())
 
@@ -85,9 +87,14 @@ class Watching(HandingOut):
         """What shows the partial outputs of a task, if they are to be shown."""
         return None if self.partials is None else self.partials.tap(task)
 
+    def emissions(self, key: str | int, task: PregelExecutableTask) -> Emissions | None:
+        """What tells an observer of the chunks of a task, if there is one."""
+        return None if self.observing is None else self.observing.follower(key, task)
+
     def follow(self, ahead: AheadTask) -> None:
         """Look at what the generator of a run-ahead task yields."""
-        if self.partials is None and not (self.asks_routers and self._may_stream(ahead.node)):
+        looks = self.asks_routers or self.observing is not None
+        if self.partials is None and not (looks and self._may_stream(ahead.node)):
             return
         facts = self._facts()[0].nodes.get(ahead.node)
         routers = () if facts is None else facts.routers

@@ -121,3 +121,8 @@ class Statistics:
     discarded: int = 0
     rerun: int = 0
     held: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Started, adopted, discarded, rerun."""
+        return self.started, self.adopted, self.discarded, self.rerun
