@@ -27,6 +27,10 @@ class TargetError(AltoError):
     """A command line TARGET that can't be loaded; the message says what to change."""
 
 
+class RecordingError(AltoError, ValueError):
+    """A file that should hold recorded spans and does not; the message says what is wrong."""
+
+
 class InvariantViolated(AltoError, AssertionError):
     """A rule of the run-ahead scheduler is broken: a bug. The message names rule and task.
 
