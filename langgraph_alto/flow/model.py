@@ -35,11 +35,11 @@ class Interval(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A partial output: when it was emitted, its number, and what it is called if it has a name."""
+    """A partial output: when it was emitted, its number among those of its name, and that name."""
 
     at: float
-    index: int | None = None
-    label: str = ""
+    number: int | None = None
+    name: str = ""
 
 
 class Link(NamedTuple):
@@ -49,7 +49,7 @@ class Link(NamedTuple):
     """
 
     span: str
-    index: int | None = None
+    number: int | None = None
     ready: float | None = None
 
 
@@ -186,9 +186,9 @@ class Flow:
         producer = self.by_id.get(link.span)
         if producer is None:
             return None
-        if link.index is not None:
+        if link.number is not None:
             for tick in producer.ticks:
-                if tick.index == link.index:
+                if tick.number == link.number:
                     return tick.at
         return producer.end
 

@@ -160,13 +160,14 @@ def _value(value: Any, depth: int = 0) -> Any:
         if (found := _get(value, name)) is not None:
             return found
     if (found := _get(value, "intValue")) is not None:
-        try:
-            return int(found)
-        except (TypeError, ValueError):
-            return None
+        return int(found) if str(found).lstrip("-").isdecimal() else None
+    return _nested(value, depth + 1)
+
+
+def _nested(value: Mapping[str, Any], depth: int) -> Any:
     if isinstance(found := _get(value, "arrayValue"), dict):
-        return [_value(item, depth + 1) for item in _list(found, "values")]
+        return [_value(item, depth) for item in _list(found, "values")]
     if isinstance(found := _get(value, "kvlistValue"), dict):
         pairs = _list(found, "values")
-        return {str(_get(p, "key")): _value(_get(p, "value"), depth + 1) for p in pairs}
+        return {str(_get(pair, "key")): _value(_get(pair, "value"), depth) for pair in pairs}
     return None

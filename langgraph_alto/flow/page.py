@@ -57,7 +57,7 @@ def waterfall(flows: Sequence[Flow], *, label: str = "Flow of partial outputs") 
 
 
 def page(flows: Sequence[Flow], *, title: str = "Flow") -> str:
-    """A whole page with `waterfall(flows)`: one file that loads nothing and runs only its own code."""
+    """A whole page with `waterfall(flows)`: a file that loads nothing and runs no other code."""
     fragment = waterfall(flows)
     page_css = _asset("page.css")
     page_js = _asset("page.js")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langgraph_alto.flow.critical_path import Segment, critical_path, held_up_by, marks
 from langgraph_alto.flow.model import Flow, Interval, Span
 from langgraph_alto.flow.tree import Row, rows
+
+EXECUTORS = {"alto": "ALTO", "langgraph": "LangGraph"}
+"""How the executors are called."""
 
 MOST_TICKS = 200
 """Ticks drawn for a span: no screen shows more."""
@@ -18,16 +21,22 @@ def payload(flow: Flow) -> dict[str, Any]:
     found = rows(flow)
     path = critical_path(flow)
     on_path = marks(flow, path)
+    held: dict[str | None, list[Interval]] = {}
+    for segment in path:
+        if segment.kind == "wait":
+            held.setdefault(segment.span, []).append(Interval(segment.start, segment.end))
     numbers = {row.span.id: number for number, row in enumerate(found) if row.span is not None}
+    described = []
+    for row in found:
+        span_id = row.span.id if row.span is not None else ""
+        marked = {"path": on_path.get(span_id, ()), "held": held.get(span_id, ())}
+        described.append(_row(flow, row, numbers, marked))
     return {
         "title": flow.title,
-        "executor": flow.executor,
+        "executor": EXECUTORS.get(flow.executor, flow.executor),
         "length": _number(flow.length),
         "facts": [[name, text] for name, text in summary(flow, path)],
-        "rows": [
-            _row(flow, row, numbers, on_path.get(row.span.id, ()) if row.span else ())
-            for row in found
-        ],
+        "rows": described,
     }
 
 
@@ -104,7 +113,7 @@ def _names(flow: Flow, ids: Sequence[str]) -> str:
 
 
 def _row(
-    flow: Flow, row: Row, numbers: dict[str, int], on_path: Sequence[Interval]
+    flow: Flow, row: Row, numbers: dict[str, int], marked: Mapping[str, Sequence[Interval]]
 ) -> dict[str, Any]:
     values: dict[str, Any] = {
         "label": row.label,
@@ -132,7 +141,8 @@ def _row(
         "ticks": [_number(tick.at) for tick in ticks],
         "waits": _numbers(span.waits),
         "overlaps": _numbers(span.overlaps),
-        "path": _numbers(on_path),
+        "path": _numbers(marked["path"]),
+        "held": _numbers(marked["held"]),
         "fed": fed,
         "why": why(flow, span),
         "ancestry": " / ".join(span.ancestry),

@@ -44,6 +44,10 @@ class _Place:
     item: str = ""
     below: list[_Place] = field(default_factory=list)
 
+    @property
+    def start(self) -> float:
+        return self.interval().start
+
     def interval(self) -> Interval:
         if self.span is not None:
             return Interval(self.span.start, self.span.end)
@@ -80,8 +84,9 @@ def rows(flow: Flow) -> list[Row]:
             continue
         emitter = _emitter(flow, members, container, path)
         outer = group_places.get((container, path[:-1]))
-        home = emitter and places[emitter.id].below
-        if home is None:
+        if emitter is not None:
+            home = places[emitter.id].below
+        else:
             home = outer.below if outer is not None else below(container)
         if key in group_places:
             group_places[key].below.extend(places[span.id] for span in members)
@@ -137,22 +142,39 @@ def _flattened(top: list[_Place], places: Mapping[str, _Place]) -> list[Row]:
     # What was recorded may name anything as its producer: a ring hangs nowhere, so it is put
     # at the top where the walk has not met it.
     for start in (top, list(places.values())):
-        pending = [(place, 0, None) for place in reversed(_in_order(start))]
-        pending_: list[tuple[_Place, int, int | None]] = list(pending)
-        while pending_:
-            place, depth, parent = pending_.pop()
+        pending: list[tuple[_Place, int, int | None]] = [
+            (place, 0, None) for place in reversed(_in_order(start))
+        ]
+        while pending:
+            place, depth, parent = pending.pop()
             if id(place) in seen:
                 continue
             seen.add(id(place))
             number = len(found)
             found.append(Row(place.label, depth, parent, place.interval(), place.span, place.item))
-            pending_ += [(p, depth + 1, number) for p in reversed(_in_order(place.below))]
+            pending += [(p, depth + 1, number) for p in reversed(_in_order(place.below))]
     return found
 
 
 def _in_order(places: list[_Place]) -> list[_Place]:
-    """By start; a streaming edge right after what it hangs below."""
-    return sorted(
-        places,
-        key=lambda p: (p.span is None or p.span.kind != "stream", p.interval().start),
-    )
+    """By start, streaming edges first; the items of one level together, by their numbers."""
+    began: dict[str, float] = {}
+    for place in places:
+        level = _level(place)[0]
+        began[level] = min(began.get(level, place.start), place.start)
+
+    def key(place: _Place) -> tuple[bool, float, str, int, float]:
+        level, number = _level(place)
+        is_stream = place.span is not None and place.span.kind == "stream"
+        # What is no item has a level of its own, and so its own start.
+        since = began[level] if level else place.start
+        return (not is_stream, since, level, number, place.start)
+
+    return sorted(places, key=key)
+
+
+def _level(place: _Place) -> tuple[str, int]:
+    """`("plan.sections", 3)` of `plan.sections[3]`; without a name where there is no number."""
+    name, bracket, rest = place.item.rpartition("[")
+    number = rest.removesuffix("]")
+    return (name, int(number)) if bracket and number.isdecimal() else ("", 0)

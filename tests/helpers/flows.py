@@ -62,8 +62,8 @@ def sections(count: int, queries: int = 2, *, executor: str = "alto") -> Flow:
                 details={"alto.task.id": f"task-{n}", "alto.attempt": "1"},
             )
         )
-        searches += [] if lost else [(n, q, tick, path, end) for q, tick in enumerate(ticks)]
-    for n, q, tick, path, end in searches:
+        searches += [] if lost else [(n, q, tick, path) for q, tick in enumerate(ticks)]
+    for n, q, tick, path in searches:
         start = (tick.at if streamed else researched) + 0.04
         until = start + 0.35 + 0.21 * ((n * 3 + q * 5) % 6)
         searched = max(searched, until)

@@ -4,6 +4,7 @@
 (() => {
   const BELOW = 40; // rows' worth of pixels drawn outside of what is in sight
   const MOST_LINKS = 64;
+  const MANY = 150; // rows
   const isNarrow = () => window.matchMedia("(max-width: 640px)").matches;
 
   function element(tag, className, text) {
@@ -91,7 +92,16 @@
       });
       this.feeds = this.rows.map(() => []);
       this.rows.forEach((row, n) => (row.fed || []).forEach(([from, at]) => this.feeds[from].push([n, at])));
-      this.folded = new Set();
+      this.hull = this.rows.map(() => null);
+      for (let n = this.rows.length - 1; n >= 0; n--) {
+        const { up, at } = this.rows[n];
+        if (up === null) continue;
+        const spans = [at, this.hull[n] || at, this.hull[up] || at];
+        this.hull[up] = [Math.min(...spans.map((i) => i[0])), Math.max(...spans.map((i) => i[1]))];
+      }
+      // A long run opens with its tasks in sight and what is inside of them folded.
+      const isLong = this.rows.length > MANY;
+      this.folded = new Set(isLong ? [...this.rows.keys()].filter((n) => this.below[n].length && this.rows[n].depth > 1) : []);
       this.drawn = new Map();
       this.current = this.rows.length ? 0 : null;
       this.opened = null;
@@ -147,6 +157,10 @@
     listen() {
       const scroll = this.scroll;
       scroll.addEventListener("scroll", () => this.draw(false), { passive: true });
+      scroll.addEventListener("focus", () => {
+        this.touched = true;
+        this.draw(false);
+      });
       scroll.addEventListener("keydown", (event) => this.key(event));
       scroll.addEventListener("click", (event) => {
         const number = this.rowAt(event);
@@ -287,11 +301,12 @@
       if (!this.folded.has(n)) fold.classList.add("open");
       name.append(fold, element("span", "label", row.label));
       if (row.item && row.item !== row.label) name.append(element("span", "item", row.item));
-      made.append(name, this.bars(row));
+      made.append(name, this.bars(row, this.folded.has(n) ? this.hull[n] : null));
       return made;
     }
 
-    bars(row) {
+    /* `inside` is from when to when what is folded away below the row ran. */
+    bars(row, inside) {
       const time = element("div", "time");
       const put = (className, from, to) => {
         if (to < this.view.from || from > this.view.to) return;
@@ -305,7 +320,9 @@
       put("bar", row.at[0], row.at[1]);
       for (const [from, to] of row.overlaps || []) put("over", from, to);
       for (const at of row.ticks || []) put("tick", at, at);
+      if (inside) put("inside", inside[0], inside[1]);
       for (const [from, to] of row.path || []) put("mark", from, to);
+      for (const [from, to] of row.held || []) put("mark held", from, to);
       return time;
     }
 
@@ -321,7 +338,7 @@
 
     mark() {
       for (const [n, drawn] of this.drawn) {
-        const chosen = n === this.current;
+        const chosen = n === this.current && Boolean(this.touched);
         drawn.classList.toggle("chosen", chosen);
         drawn.setAttribute("aria-selected", String(chosen));
       }
