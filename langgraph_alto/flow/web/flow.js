@@ -371,12 +371,16 @@
     choose(n) {
       this.current = n;
       this.touched = true;
+      this.bringIntoSight(n);
+      this.draw(false);
+      if (this.opened !== null) this.open(n);
+    }
+
+    bringIntoSight(n) {
       const top = this.place.get(n) * this.height;
       if (top < this.scroll.scrollTop) this.scroll.scrollTop = top;
       const bottom = top + this.height - this.scroll.clientHeight;
       if (bottom > this.scroll.scrollTop) this.scroll.scrollTop = bottom;
-      this.draw(false);
-      if (this.opened !== null) this.open(n);
     }
 
     fold(n, folded = !this.folded.has(n)) {
@@ -500,12 +504,18 @@
       this.detail.append(list);
       this.detail.hidden = false;
       this.detail.scrollTop = 0;
+      this.frame.classList.add("opened");
+      this.detail.scrollIntoView({ block: "nearest" });
+      this.bringIntoSight(n);
+      this.draw(false);
     }
 
     close() {
       const inside = this.detail.contains(document.activeElement);
       this.opened = null;
       this.detail.hidden = true;
+      this.frame.classList.remove("opened");
+      this.draw(false);
       if (inside) this.scroll.focus();
     }
   }
@@ -581,7 +591,10 @@
       button("?", "Show the keys", help),
     );
     section.append(tools, ...panels.map((panel) => panel.root), dialog);
-    panels.forEach((panel) => panel.refold());
+    for (const panel of panels) {
+      panel.root.classList.toggle("together", panels.length > 1);
+      panel.refold();
+    }
   }
 
   const start = () => document.querySelectorAll(".alto-flow").forEach((section, n) => fill(section, n * 100));
