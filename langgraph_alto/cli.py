@@ -19,7 +19,13 @@ import typer
 import typer.core
 import typer.main
 
-from langgraph_alto.errors import DeclarationError, OptionError, TargetError
+from langgraph_alto.errors import (
+    DeclarationError,
+    OptionError,
+    OutputError,
+    RecordingError,
+    TargetError,
+)
 from langgraph_alto.options import Options
 
 Action = Callable[[], None]
@@ -61,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _bad_usage(text())
     try:
         done()
-    except TargetError as error:  # raised by this command line only, never by user code
+    # Raised by this command line only, never by user code.
+    except (TargetError, RecordingError, OutputError) as error:
         return _bad_usage(str(error))
     return 0
 
@@ -172,6 +179,55 @@ def plan(
         _refuse("--json", "can't be given together with --mermaid")
     form = "mermaid" if mermaid else "json" if as_json else "text"
     return functools.partial(show_plan, target, form, _read_options(options)[1])
+
+
+@app.command()
+def trace(  # noqa: PLR0917  (the parser passes them by name)
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET|FILE.json",
+            help="path/to/file.py:graph or package.module:graph, to be run; "
+            "or a recording: a file of OTLP JSON.",
+        ),
+    ],
+    input: Annotated[
+        str | None,
+        typer.Option("--input", metavar="JSON|@FILE|-", help="The graph's input; - is stdin."),
+    ] = None,
+    config: Annotated[
+        str, typer.Option(metavar="JSON|@FILE", help="The config, e.g. with a thread_id.")
+    ] = "{}",
+    executor: Annotated[Executor, typer.Option(help="Which executor runs it.")] = Executor.ALTO,
+    options: Annotated[str | None, typer.Option(metavar="JSON", help=OPTIONS_HELP)] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Write a page, too; it loads nothing.")
+    ] = None,
+    otlp: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send the spans there, too (OTLP).")
+    ] = None,
+) -> Action:
+    """Run a graph once, or open a recording, and draw how partial output flowed."""
+    from langgraph_alto.tracing import TraceRequest
+    from langgraph_alto.tracing import trace as trace_target
+
+    if input is None:
+        if otlp is not None:
+            _refuse("--otlp", "is for a run: give --input too")
+        if ":" in target and not Path(target).exists():
+            _refuse("--input", f"is missing: it is what {target} is run with")
+        return functools.partial(trace_target, TraceRequest(recording=Path(target), html=html))
+    from langgraph_alto.run import RunRequest
+
+    request = RunRequest(
+        target=target,
+        input=_read_json("--input", input, stdin=True),
+        config=_read_object("--config", config),
+        executor=executor.value,
+        options=_read_options(options)[1],
+        quiet=True,
+    )
+    return functools.partial(trace_target, TraceRequest(run=request, html=html, otlp=otlp))
 
 
 class _ExecCommand(typer.core.TyperCommand):

@@ -31,6 +31,10 @@ class RecordingError(AltoError, ValueError):
     """A file that should hold recorded spans and does not; the message says what is wrong."""
 
 
+class OutputError(AltoError):
+    """What a command should make can't be made: no such folder, a missing extra."""
+
+
 class InvariantViolated(AltoError, AssertionError):
     """A rule of the run-ahead scheduler is broken: a bug. The message names rule and task.
 

@@ -31,7 +31,8 @@ class RunRequest:
 
     `executor` is `"alto"` or `"langgraph"`. Without `options` a graph runs with those that
     its own module installed, or else with those of `LANGGRAPH_ALTO_OPTIONS`. With
-    `stream_modes` the chunks are printed instead of the result. `otlp` is where its trace goes.
+    `stream_modes` the chunks are printed instead of the result; `quiet` prints neither. `otlp` is
+    where its trace goes.
     """
 
     target: str
@@ -42,6 +43,7 @@ class RunRequest:
     stream_modes: Sequence[str] = ()
     report: bool = False
     otlp: str | None = None
+    quiet: bool = False
 
 
 def run(request: RunRequest) -> None:
@@ -75,7 +77,7 @@ async def _make_and_run(target: Target, made: Awaitable[Any], request: RunReques
 
 def _run_sync(graph: Pregel[Any, Any, Any, Any], request: RunRequest) -> None:
     if not request.stream_modes:
-        print(to_json(graph.invoke(request.input, _config(request)), indent=2))
+        _print_result(graph.invoke(request.input, _config(request)), request)
         return
     for chunk in graph.stream(request.input, _config(request), stream_mode=_modes(request)):
         _print_chunk(chunk)
@@ -83,11 +85,16 @@ def _run_sync(graph: Pregel[Any, Any, Any, Any], request: RunRequest) -> None:
 
 async def _run_async(graph: Pregel[Any, Any, Any, Any], request: RunRequest) -> None:
     if not request.stream_modes:
-        print(to_json(await graph.ainvoke(request.input, _config(request)), indent=2))
+        _print_result(await graph.ainvoke(request.input, _config(request)), request)
         return
     stream = graph.astream(request.input, _config(request), stream_mode=_modes(request))
     async for chunk in stream:
         _print_chunk(chunk)
+
+
+def _print_result(result: Any, request: RunRequest) -> None:
+    if not request.quiet:
+        print(to_json(result, indent=2))
 
 
 def _config(request: RunRequest) -> Any:
