@@ -215,7 +215,7 @@ def trace(  # noqa: PLR0917  (the parser passes them by name)
         if otlp is not None:
             _refuse("--otlp", "is for a run: give --input too")
         if ":" in target and not Path(target).exists():
-            _refuse("--input", f"is missing: it is what {target} is run with")
+            raise TargetError(f"{target} needs --input, or name a file of OTLP JSON.")
         return functools.partial(trace_target, TraceRequest(recording=Path(target), html=html))
     from langgraph_alto.run import RunRequest
 

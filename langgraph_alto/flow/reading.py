@@ -118,6 +118,8 @@ def flows_of(records: Iterable[Record]) -> list[Flow]:
     """
     traces: dict[str, dict[str, Record]] = {}
     for record in records:
+        if record.attributes.get("alto.node") == "__start__" and not record.failed:
+            continue  # it only hands the input over
         traces.setdefault(record.trace_id, {})[record.span_id] = record
     found = [list(trace.values()) for trace in traces.values()]
     found.sort(key=lambda trace: min(record.start for record in trace))
