@@ -1,4 +1,4 @@
-"""A flow as bars in the terminal. Each mark is a character of its own, so it reads without colour."""
+"""A flow as bars in the terminal. Each mark is a character of its own: it reads without colour."""
 
 from __future__ import annotations
 
