@@ -69,8 +69,10 @@ class Browser:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "request",
-            lambda request: request.url.startswith(("file:", "data:"))
-            or complaints.append(f"asked for {request.url}"),
+            lambda request: (
+                request.url.startswith(("file:", "data:"))
+                or complaints.append(f"asked for {request.url}")
+            ),
         )
         try:
             page.goto(file.as_uri())
