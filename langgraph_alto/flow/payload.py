@@ -102,8 +102,10 @@ def _why_it_waited(flow: Flow, span: Span) -> str:
     fed_by = {link.span for link in span.links}
     if held is not None and held[0].id not in fed_by and held[1] > span.waits[0].start:
         other = held[0]
-        step = "" if other.step is None else f" (step {other.step})"
-        return f"Waited {waited} after its input was there: for {other.name}{step} to end."
+        about = [other.ancestry[-1]] if len(other.ancestry) > 1 else []
+        about += [] if other.step is None else [f"step {other.step}"]
+        which = f" ({', '.join(about)})" if about else ""
+        return f"Waited {waited} after its input was there: for {other.name}{which} to end."
     return f"Waited {waited} after its input was there."
 
 

@@ -135,9 +135,7 @@ def _flow(trace: Sequence[Record]) -> Flow:
         [record for record in runs if record in tops] or runs or tops or list(trace),
         key=lambda record: record.start,
     )
-    facts = {"trace": outer.trace_id}
-    if outer.failed:
-        facts["outcome"] = "failed"
+    facts = {"outcome": "failed"} if outer.failed else {}
     return Flow(
         title=_name(outer, _kind(outer)),
         spans=tuple(_span(record, began) for record in trace),
@@ -232,7 +230,7 @@ def _ancestry(value: Any) -> tuple[str, ...]:
 
 
 def _details(record: Record) -> dict[str, str]:
-    found = {"span": record.span_id}
+    found = {"trace": record.trace_id, "span": record.span_id}
     if record.message:
         found["status"] = record.message
     for name, value in sorted(record.attributes.items()):

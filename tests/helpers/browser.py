@@ -80,3 +80,11 @@ class Browser:
         finally:
             context.close()
         assert complaints == []
+
+    def picture(self, url: str, path: Path, *, wait: str, size: tuple[int, int]) -> None:
+        """A screenshot of a page of somebody else's, once it shows something."""
+        page = self._launched.new_page(viewport={"width": size[0], "height": size[1]})
+        page.goto(url)
+        page.locator(wait).first.wait_for()
+        page.screenshot(path=str(path))
+        page.close()
