@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test quick lint compat chaos fuzz bench full clean
+.PHONY: help install demo test quick test-jaeger lint compat chaos fuzz bench full clean
 
 help:  ## What there is to make.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ test: lint  ## Lint, types and all tests but the long tables of `make full`.
 
 quick: install  ## The tests that take no time.
 	$(BIN)/python -m pytest -m 'not slow'
+
+test-jaeger: install  ## The examples' traces in a Jaeger (JAEGER_ADDRESS, or `jaeger` on PATH).
+	TEST_JAEGER=all $(BIN)/python -m pytest tests/test_jaeger.py
 
 compat: install  ## LangGraph's own test suite, run on ALTO.
 	$(BIN)/python -m compat suite

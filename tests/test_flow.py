@@ -112,6 +112,23 @@ class TestCriticalPath:
         assert held_up_by(flow, flow["y"]) == (flow["b"], 2)
         assert path_of(flow) == [("a", 0, 6, "work")]
 
+    def test_it_may_wait_for_its_producer_to_end(self) -> None:
+        """The input was there at 1; the producer's end at 4 is what it was started by."""
+        flow = run(
+            6,
+            node("plan", 0, 4, ticks=(Tick(1, 0),)),
+            node("work", 4.5, 6, Link("plan", 0), outcome="adopted"),
+        )
+        assert flow["work"].waits == (Interval(1, 4.5),)
+        assert path_of(flow) == [
+            ("plan", 0, 4, "work"),
+            ("work", 4, 4.5, "wait"),
+            ("work", 4.5, 6, "work"),
+        ]
+        assert why(flow, flow["work"])[0] == (
+            "Waited 3.50 s after its input was there: for plan to end."
+        )
+
     def test_inside_of_a_node(self) -> None:
         flow = run(
             4,

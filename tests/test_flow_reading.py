@@ -16,10 +16,11 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_
 from langgraph_alto.errors import RecordingError
 from langgraph_alto.flow import Interval
 from langgraph_alto.flow.otlp_json import read_file, read_text
-from langgraph_alto.flow.reading import flows_of, record_of
+from langgraph_alto.flow.reading import Event, Linked, Record, flows_of, record_of
 from langgraph_alto.otel.keeping import Kept
 
 S = 10**9
+EMIT = "alto.partial.emit"
 BEGAN = 1_700_000_000 * S
 
 
@@ -143,6 +144,25 @@ def test_a_file_says_the_same_as_the_sdk(tmp_path: Path) -> None:
         return flow.title, flow.executor, sorted(kept), details
 
     assert told(read) == told(direct)
+
+
+def test_an_item_waits_from_its_emission() -> None:
+    """Also where the executor could only know of it when its producer had ended."""
+    emit = {"alto.partial.key": "items", "alto.partial.index": 1}
+    plan = Record(
+        "t", "p", None, "node plan", 0, 4 * S, {"alto.node": "plan"}, [Event(EMIT, S, emit)]
+    )
+    about = {"alto.node": "work", "alto.input.wait_ms": 500.0}
+    of_item = {**about, "alto.ancestry": "request / plan.items[1]"}
+    of_other = {**about, "alto.ancestry": "request / plan.items[2]"}
+    fed = [Linked("t", "p")]
+    start = int(4.5 * S)
+    first = Record("t", "a", None, "node work", start, 6 * S, of_item, links=fed)
+    second = Record("t", "b", None, "node work", start, 6 * S, of_other, links=fed)
+    (flow,) = flows_of([plan, first, second])
+    assert flow["a"].waits == (Interval(1, 4.5),)
+    assert flow["b"].waits == (Interval(4, 4.5),)
+    assert flow["a"].details["alto.input.wait_ms"] == "500"
 
 
 @pytest.mark.parametrize("form", ["list", "lines", "snake_case", "byte order mark"])

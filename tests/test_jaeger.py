@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +33,7 @@ from tests.helpers.jaeger import (
     running,
     translated,
 )
+from tests.test_flow_reading import otlp_json, spans
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {
@@ -37,6 +43,8 @@ EXAMPLES = {
         {"question": "How was the structure of DNA found?"},
     ),
 }
+ALL = os.environ.get("TEST_JAEGER") == "all"
+"""All examples; one takes 10 seconds."""
 NONE = (
     "no Jaeger ran (JAEGER_ADDRESS is not set, and there is no `jaeger` on PATH): "
     "the examples were checked on its documented translation of OTLP."
@@ -61,10 +69,8 @@ def test_which_one_it_is(jaeger: Jaeger | None, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("example", "executor"),
-    [("tracing", "alto"), ("tracing", "langgraph"), ("factcheck", "alto")],
-)
+@pytest.mark.parametrize("executor", ["alto", "langgraph"])
+@pytest.mark.parametrize("example", EXAMPLES if ALL else ["tracing"])
 def test_the_tree_of_an_example(
     jaeger: Jaeger | None, collector: Collector, tmp_path: Path, example: str, executor: str
 ) -> None:
@@ -248,3 +254,42 @@ class TestRulesOfATree:
     def test_bad_ones(self, about: dict[str, object], problem: str) -> None:
         found = broken_rules([self.ROOT, self.child(**about)])
         assert any(problem in text for text in found), found
+
+
+def test_what_jaegers_api_answers_is_read(collector: Collector) -> None:
+    """Its form, from a server of ours: OTLP's JSON in a `result`, ids in either notation."""
+    from google.protobuf.json_format import MessageToDict
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+    request = encode_spans(spans())
+    in_base64 = MessageToDict(request)
+    for body in (in_base64, otlp_json()):
+        with answering({"result": body}) as address:
+            found = Jaeger(address, "").trace("some id", spans=8)
+        read = [from_record(record) for record in read_text(json.dumps(found))]
+        assert len(read) == 8
+        assert len(read[0].trace) == 32
+        assert sum(span.parent is None for span in read) == 1
+        assert {span.parent for span in read} - {None} <= {span.id for span in read}
+
+
+@contextmanager
+def answering(body: Any) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -5,7 +5,7 @@ Rules
 1. The walk begins with the part of the run that ended last, and goes back to its start.
 2. From a span's start it goes on where the span was held up:
    - it ran ahead, or steps are unknown: at the input that was there last, that is at the
-     producer, at the time of the partial output or of the producer's end;
+     producer, at the time of the partial output; or at the producer's end, if it started later;
    - otherwise at what ended last in the steps before, which is what a superstep waits for.
    The time until the start is *waiting*.
 3. Inside a span that has parts, the same walk divides the part of it that is on the path. What
@@ -156,14 +156,16 @@ def _barrier(flow: Flow, span: Span) -> tuple[Span, float] | None:
 
 def _last_input(flow: Flow, span: Span) -> tuple[Span, float] | None:
     level = flow.container_of(span)
-    found = [
-        (flow[link.span], ready)
-        for link in span.links
-        if link.span in flow.by_id
-        and flow.container_of(flow[link.span]) == level
-        and (ready := flow.ready_at(link)) is not None
-        and ready <= span.start + SLACK
-    ]
+    found = []
+    for link in span.links:
+        producer = flow.by_id.get(link.span)
+        ready = flow.ready_at(link)
+        if producer is None or ready is None or flow.container_of(producer) != level:
+            continue
+        if ready < producer.end <= span.start + SLACK:
+            ready = producer.end  # it was not started while its producer ran: that held it up
+        if ready <= span.start + SLACK:
+            found.append((producer, ready))
     return max(found, key=lambda pair: pair[1], default=None)
 
 

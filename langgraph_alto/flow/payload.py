@@ -99,8 +99,7 @@ def why(flow: Flow, span: Span) -> list[str]:
 def _why_it_waited(flow: Flow, span: Span) -> str:
     waited = seconds(sum(interval.length for interval in span.waits))
     held = held_up_by(flow, span)
-    fed_by = {link.span for link in span.links}
-    if held is not None and held[0].id not in fed_by and held[1] > span.waits[0].start:
+    if held is not None and held[1] > span.waits[0].start:
         other = held[0]
         about = [other.ancestry[-1]] if len(other.ancestry) > 1 else []
         about += [] if other.step is None else [f"step {other.step}"]

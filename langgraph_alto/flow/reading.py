@@ -6,7 +6,7 @@ It reads any trace. Spans that are not ours become `"other"` spans below their p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langgraph_alto.flow.model import Flow, Interval, Kind, Link, Outcome, Span, Tick
@@ -31,7 +31,6 @@ SHOWN_OTHERWISE = frozenset(
         "alto.run_ahead",
         "alto.run_ahead.outcome",
         "alto.run_ahead.reason",
-        "alto.input.wait_ms",
         "alto.input.from_span_id",
         "gen_ai.operation.name",
     }
@@ -138,7 +137,7 @@ def _flow(trace: Sequence[Record]) -> Flow:
     facts = {"outcome": "failed"} if outer.failed else {}
     return Flow(
         title=_name(outer, _kind(outer)),
-        spans=tuple(_span(record, began) for record in trace),
+        spans=_from_partial_outputs([_span(record, began) for record in trace]),
         executor=str(outer.attributes.get("alto.executor", "")),
         facts=facts,
     ).completed()
@@ -186,6 +185,28 @@ def _span(record: Record, began: int) -> Span:
         failed=record.failed,
         details=_details(record),
     )
+
+
+def _from_partial_outputs(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The same spans; what descends from a partial output waited from when that was emitted.
+
+    The measured wait counts from when the executor could know of it: where its producer had to
+    end first, that is the producer's end.
+    """
+    by_id = {span.id: span for span in spans}
+    found = []
+    for span in spans:
+        producer = by_id.get(span.links[0].span) if len(span.links) == 1 else None
+        item = span.ancestry[-1] if span.ancestry else ""
+        for tick in producer.ticks if producer is not None and span.kind == "node" else ():
+            is_it = producer is not None and item == f"{producer.name}.{tick.name}[{tick.number}]"
+            if is_it and tick.at <= span.start:
+                links = (span.links[0]._replace(ready=tick.at),)
+                found.append(replace(span, links=links, waits=(Interval(tick.at, span.start),)))
+                break
+        else:
+            found.append(span)
+    return tuple(found)
 
 
 def _link(linked: Linked, record: Record, kind: Kind) -> Link:

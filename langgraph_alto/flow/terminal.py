@@ -145,7 +145,7 @@ def _print_reasons(flow: Flow, console: Console) -> None:
     waited.sort(key=lambda span: -span.waits[0].length)
     lost = [span for span in nodes if span.was_lost and span not in waited]
     for span in (waited + lost)[:MOST_REASONS]:
-        place = f" ({_plain(span.ancestry[-1])})" if len(span.ancestry) > 1 else ""
+        place = f" ({_plain(' / '.join(span.ancestry[1:]))})" if len(span.ancestry) > 1 else ""
         text = " ".join(why(flow, span))
         _print(console, Text(f"{_plain(span.name)}{place}: {_plain(text)}"))
     left = len(waited) + len(lost) - MOST_REASONS

@@ -54,7 +54,7 @@ def sections(count: int, queries: int = 2, *, executor: str = "alto") -> Flow:
                 end,
                 parent="stream" if streamed else "run",
                 ancestry=path,
-                links=(Link("plan", n),) if streamed else (Link("plan"),),
+                links=(Link("plan", n),),
                 ticks=ticks if streamed else (),
                 step=2,
                 outcome="discarded" if lost else "adopted" if streamed else "real",
