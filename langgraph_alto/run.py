@@ -77,17 +77,17 @@ async def _make_and_run(target: Target, made: Awaitable[Any], request: RunReques
 
 def _run_sync(graph: Pregel[Any, Any, Any, Any], request: RunRequest) -> None:
     if not request.stream_modes:
-        _print_result(graph.invoke(request.input, _config(graph, request)), request)
+        _print_result(graph.invoke(request.input, _config(request)), request)
         return
-    for chunk in graph.stream(request.input, _config(graph, request), stream_mode=_modes(request)):
+    for chunk in graph.stream(request.input, _config(request), stream_mode=_modes(request)):
         _print_chunk(chunk)
 
 
 async def _run_async(graph: Pregel[Any, Any, Any, Any], request: RunRequest) -> None:
     if not request.stream_modes:
-        _print_result(await graph.ainvoke(request.input, _config(graph, request)), request)
+        _print_result(await graph.ainvoke(request.input, _config(request)), request)
         return
-    stream = graph.astream(request.input, _config(graph, request), stream_mode=_modes(request))
+    stream = graph.astream(request.input, _config(request), stream_mode=_modes(request))
     async for chunk in stream:
         _print_chunk(chunk)
 
@@ -97,9 +97,8 @@ def _print_result(result: Any, request: RunRequest) -> None:
         print(to_json(result, indent=2))
 
 
-def _config(graph: Pregel[Any, Any, Any, Any], request: RunRequest) -> Any:
-    """The run is called like its graph, as LangGraph calls it too: traces and reports say so."""
-    return {"run_name": graph.get_name(), **request.config}
+def _config(request: RunRequest) -> Any:
+    return dict(request.config)
 
 
 def _modes(request: RunRequest) -> Any:
