@@ -162,6 +162,7 @@ class TestCriticalPath:
         assert critical_path(Flow("empty", ())) == ()
         assert critical_path(Flow("empty", (), duration=2)) == (Segment(None, 0, 2),)
 
+    @pytest.mark.slow
     @given(st.data())
     def test_it_covers_the_whole_run_without_overlap(self, data: st.DataObject) -> None:
         """Whatever is recorded: the segments tile the time, so they add up to the length."""
@@ -274,6 +275,7 @@ class TestRows:
             "          deep split.subs[0]",
         ]
 
+    @pytest.mark.slow
     def test_a_long_chain_does_not_recurse(self) -> None:
         path = REQUEST
         spans = [node("n0", 0, 1, ancestry=path)]

@@ -95,6 +95,9 @@ def test_the_tree_of_an_example(
     if example == "tracing":
         assert {"node plan", "node research", "node search", "node report"} <= names
         assert {"chat offline-writer", "execute_tool web_search"} <= names
+        paths = {span.tags.get("alto.ancestry") for span in spans}
+        assert "request / plan.sections[4] / research.queries[1]" in paths
+        assert len(re.findall(r"search research\.queries\[\d\]", done.stdout)) >= 10
     (root,) = [span for span in spans if span.parent is None]
     assert root.tags["alto.executor"] == executor
     ahead = [span for span in spans if span.tags.get("alto.run_ahead")]
@@ -265,7 +268,7 @@ def test_what_jaegers_api_answers_is_read(collector: Collector) -> None:
     in_base64 = MessageToDict(request)
     for body in (in_base64, otlp_json()):
         with answering({"result": body}) as address:
-            found = Jaeger(address, "").trace("some id", spans=8)
+            found = Jaeger(address, "").trace("aa" * 16, spans=8)
         read = [from_record(record) for record in read_text(json.dumps(found))]
         assert len(read) == 8
         assert len(read[0].trace) == 32

@@ -15,6 +15,7 @@ Rules
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -106,19 +107,6 @@ def _walk(flow: Flow, container: str | None, start: float, end: float) -> list[S
     return found
 
 
-def _parts(flow: Flow, container: str | None) -> list[Span]:
-    """What is on one level: the children, streams replaced by what hangs below them."""
-    found: list[Span] = []
-    pending = list(flow.children.get(container, ()))
-    while pending:
-        span = pending.pop()
-        if span.kind == "stream":
-            pending += flow.children.get(span.id, ())
-        elif not span.was_lost:
-            found.append(span)
-    return found
-
-
 def _last(
     flow: Flow, container: str | None, start: float, end: float, before: Span | None = None
 ) -> Span | None:
@@ -128,7 +116,7 @@ def _last(
     """
     found = [
         span
-        for span in _parts(flow, container)
+        for span in flow.parts.get(container, ())
         if span.start < end - SLACK
         and span.end > start
         and (before is None or (span is not before and span.end <= before.start + SLACK))
@@ -140,18 +128,13 @@ def _barrier(flow: Flow, span: Span) -> tuple[Span, float] | None:
     """What ended last of the steps before a span that did not run ahead."""
     if span.step is None or span.ran_ahead or span.kind != "node":
         return None
-    earlier = [
-        other
-        for other in _parts(flow, flow.container_of(span))
-        if other.step is not None
-        and other.step < span.step
-        and other.end <= span.start + SLACK
-        and other is not span
-    ]
-    if not earlier:
-        return None
-    last = max(earlier, key=lambda other: (other.end, other.start))
-    return last, last.end
+    level = flow.parts.get(flow.container_of(span), ())
+    ended = bisect_right(level, span.start + SLACK, key=lambda other: other.end)
+    for number in range(ended - 1, -1, -1):
+        other = level[number]
+        if other.step is not None and other.step < span.step and other is not span:
+            return other, other.end
+    return None
 
 
 def _last_input(flow: Flow, span: Span) -> tuple[Span, float] | None:

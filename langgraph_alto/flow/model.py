@@ -179,6 +179,15 @@ class Flow:
             parent = self.parent_of(self[parent])
         return parent
 
+    @cached_property
+    def parts(self) -> Mapping[str | None, Sequence[Span]]:
+        """What each run or node is made of, by the end: streams left out, and what was lost."""
+        found: dict[str | None, list[Span]] = {}
+        for span in sorted(self.spans, key=lambda span: (span.end, span.start)):
+            if span.kind != "stream" and not span.was_lost:
+                found.setdefault(self.container_of(span), []).append(span)
+        return found
+
     def ready_at(self, link: Link) -> float | None:
         """When what came over a link was there, or None if its producer is unknown."""
         if link.ready is not None:

@@ -14,6 +14,9 @@ from langgraph_alto.flow.model import Flow, Interval, Kind, Link, Outcome, Span,
 MOST_DETAIL = 400
 """Characters of an attribute that are shown."""
 
+DEEPEST = 64
+"""Steps of an ancestry that are kept: the first and the last ones."""
+
 KINDS: Mapping[str, Kind] = {
     "invoke_workflow": "run",
     "chat": "model",
@@ -243,11 +246,12 @@ def _name(record: Record, kind: Kind) -> str:
 
 
 def _ancestry(value: Any) -> tuple[str, ...]:
+    path: tuple[str, ...] = ()
     if isinstance(value, str) and value:
-        return tuple(value.split(" / "))
-    if isinstance(value, list | tuple):
-        return tuple(map(str, value))
-    return ()
+        path = tuple(value.split(" / "))
+    elif isinstance(value, list | tuple):
+        path = tuple(map(str, value))
+    return path if len(path) <= DEEPEST else (path[0], "...", *path[-DEEPEST + 2 :])
 
 
 def _details(record: Record) -> dict[str, str]:
