@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langgraph_alto.errors import OutputError, RecordingError
+from langgraph_alto.errors import OutputError
 from langgraph_alto.run import RunRequest, run
 
 if TYPE_CHECKING:
@@ -57,30 +57,24 @@ def _run_and_show(wanted: RunRequest, request: TraceRequest) -> None:
     from langgraph_alto.flow.reading import flows_of, record_of
     from langgraph_alto.otel.keeping import kept
 
-    spans: list[object] = []
-    try:
-        with _one_line_errors(), kept(request.otlp) as found:
-            try:
-                run(wanted)
-            finally:
-                spans += found.spans
-    finally:
-        sys.stdout.flush()
-        if spans:
-            _show(flows_of(map(record_of, spans)), request)
-    if not spans:
-        raise RecordingError("The run left no spans: is OTEL_SDK_DISABLED set?")
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """What setting the exporters up says of bad options."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("opentelemetry"):
-            raise
-        raise OutputError("--otlp needs: pip install 'langgraph-alto[otlp]'.") from None
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(kept(request.otlp))
+        except ModuleNotFoundError:
+            raise OutputError("--otlp needs: pip install 'langgraph-alto[otlp]'.") from None
+        except ValueError as error:
+            raise OutputError(f"--otlp: {error}") from None
+        try:
+            run(wanted)
+        finally:
+            stack.close()
+            sys.stdout.flush()
+            if found.spans:
+                _show(flows_of(map(record_of, found.spans)), request)
+    if found.lost:
+        print(f"langgraph-alto: {found.lost} spans did not reach {request.otlp}", file=sys.stderr)
+    if not found.spans:
+        raise OutputError("The run left no spans: is OTEL_SDK_DISABLED set?")
 
 
 def _must_be_writable(html: Path | None) -> None:

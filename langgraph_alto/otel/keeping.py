@@ -16,11 +16,15 @@ MOST_SPANS = 100_000
 
 
 class Kept(SpanProcessor):
-    """The spans that ended: `spans`, and how many more there were: `left_out`."""
+    """The spans that ended: `spans`, and how many more there were: `left_out`.
+
+    `lost`: how many did not reach the endpoint, once the block is over.
+    """
 
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
         self.left_out = 0
+        self.lost = 0
         self._lock = threading.Lock()
 
     def on_start(self, span: Span, parent_context: Any = None) -> None:
@@ -59,4 +63,4 @@ def kept(endpoint: str | None = None) -> Iterator[Kept]:
     try:
         yield found
     finally:
-        tracing.shutdown()
+        found.lost = tracing.shutdown()
