@@ -1,0 +1,1 @@
+"""Compares LangGraph's executor with ALTO on any graph."""
