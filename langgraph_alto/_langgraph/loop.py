@@ -109,6 +109,7 @@ class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
     """LangGraph's synchronous loop with run-ahead beside it."""
 
     alto: SyncRun | None = None
+    run_class: type[SyncRun] = SyncRun
 
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,7 +119,7 @@ class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
     def __enter__(self) -> Self:
         self.stack.callback(self._close_alto)  # the last to be called
         super().__enter__()
-        run = SyncRun(self, self._settings)
+        run = self.run_class(self, self._settings)
         self.stack.callback(run.end)
         self.alto = run
         return self
@@ -133,6 +134,7 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
     """LangGraph's asynchronous loop with run-ahead beside it."""
 
     alto: AsyncRun | None = None
+    run_class: type[AsyncRun] = AsyncRun
 
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -142,7 +144,7 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
     async def __aenter__(self) -> Self:
         self.stack.push_async_callback(self._close_alto)  # the last to be called
         await super().__aenter__()
-        run = AsyncRun(self, self._settings)
+        run = self.run_class(self, self._settings)
         self.stack.push_async_callback(run.aend)
         self.alto = run
         return self
