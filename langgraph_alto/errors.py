@@ -27,6 +27,10 @@ class TargetError(AltoError):
     """A command line TARGET that can't be loaded; the message says what to change."""
 
 
+class InputsError(AltoError, ValueError):
+    """Inputs, or an earlier report, that a comparison can't use; the message says which line."""
+
+
 class InvariantViolated(AltoError, AssertionError):
     """A rule of the run-ahead scheduler is broken: a bug. The message names rule and task.
 

@@ -125,10 +125,10 @@ def _timed(task: Any, *args: Any, **kwargs: Any) -> Any:
     """LangGraph's `run_with_retry`, timed."""
     body = _begin(task)
     if body is None:
-        return names.run_with_retry(task, *args, **kwargs)  # type: ignore[func-returns-value]
+        return names.run_with_retry(task, *args, **kwargs)
     token = _body.set(body)
     try:
-        return names.run_with_retry(task, *args, **kwargs)  # type: ignore[func-returns-value]
+        return names.run_with_retry(task, *args, **kwargs)
     except BaseException:
         body.failed = True
         raise
@@ -141,10 +141,10 @@ async def _atimed(task: Any, *args: Any, **kwargs: Any) -> Any:
     """LangGraph's `arun_with_retry`, timed."""
     body = _begin(task)
     if body is None:
-        return await names.arun_with_retry(task, *args, **kwargs)  # type: ignore[func-returns-value]
+        return await names.arun_with_retry(task, *args, **kwargs)
     token = _body.set(body)
     try:
-        return await names.arun_with_retry(task, *args, **kwargs)  # type: ignore[func-returns-value]
+        return await names.arun_with_retry(task, *args, **kwargs)
     except BaseException:
         body.failed = True
         raise
@@ -192,7 +192,7 @@ class _Observed:
 
     seen: SeenLoop | None = None
     step: int
-    tasks: Mapping[str, Any]
+    tasks: Any
     checkpoint_ns: tuple[str, ...]
 
     def tick(self) -> bool:
@@ -208,8 +208,8 @@ class _Observed:
 
 
 class _ProbedRunner(names.PregelRunner):
-    tick = rebind(names.PregelRunner.tick, run_with_retry=_timed)  # type: ignore[assignment]
-    atick = rebind(names.PregelRunner.atick, arun_with_retry=_atimed)  # type: ignore[assignment]
+    tick = rebind(names.PregelRunner.tick, run_with_retry=_timed)
+    atick = rebind(names.PregelRunner.atick, arun_with_retry=_atimed)
 
 
 class _ProbedSyncLoop(_Observed, names.SyncPregelLoop):
@@ -240,7 +240,7 @@ class _ObservedRun(Run):
             self._bodies[ahead.key] = body
             self._seen.ahead.append(body)
             _watch_items(ahead.task, body, self._seen.clock)
-        super().spawn(ahead)
+        super().spawn(ahead)  # type: ignore[safe-super]  # both kinds of runs have it
 
     def _adopt(self, command: Adopt) -> None:
         ahead = self.aheads[command.ahead]
@@ -323,7 +323,7 @@ class _ProbedAltoAsyncLoop(_Observed, AltoAsyncLoop):
     run_class = _ProbedAsyncRun
 
 
-class _ProbedAltoRunner(AltoRunner, _ProbedRunner):
+class _ProbedAltoRunner(AltoRunner, _ProbedRunner):  # type: ignore[misc]  # as in the base
     pass
 
 

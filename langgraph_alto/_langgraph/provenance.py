@@ -8,7 +8,7 @@ commit the same tasks with the same writes, so both are read in the same way.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from langgraph_alto.core.attribution import are_made_from, elements_of
 from langgraph_alto.core.critical_path import Body, Dependency
 from langgraph_alto.core.fanout import START
 from langgraph_alto.core.levels import Levels, levels
-from langgraph_alto.core.paths import REQUEST, Path, Step, path_text
+from langgraph_alto.core.paths import Path, Step, path_text
 from langgraph_alto.core.spec import GraphSpec, NodeSpec, Stream
 
 SEPARATOR = ":"
@@ -78,7 +78,7 @@ class Provenance:
         found: list[Body] = []
         index_of: dict[SeenBody, int] = {}
         for loop in seen.loops:
-            reader = _LoopReader(self, seen, loop, zero, found, index_of)
+            reader = _LoopReader(self, seen, loop, zero=zero, found=found, index_of=index_of)
             for step in loop.steps:
                 reader.read(step)
         return found
@@ -92,6 +92,7 @@ class _LoopReader:
         provenance: Provenance,
         seen: Observation,
         loop: SeenLoop,
+        *,
         zero: float,
         found: list[Body],
         index_of: dict[SeenBody, int],
@@ -165,10 +166,8 @@ class _LoopReader:
     def _sender(self, task: Any) -> tuple[_Committed | None, int]:
         """Who wrote the `Send` that made a task, and which one of its `Send`s that was."""
         path = task.path
-        if path[0] == names.PUSH and len(path) == 3 and isinstance(path[1], int):
-            if path[1] < len(self._sends):
-                return self._sends[path[1]]
-        return None, 0
+        is_sent = path[0] == names.PUSH and len(path) == 3 and isinstance(path[1], int)
+        return self._sends[path[1]] if is_sent and path[1] < len(self._sends) else (None, 0)
 
     # Dependencies --------------------------------------------------------------------------
 
@@ -334,8 +333,3 @@ def _is_own(task: Any) -> bool:
 
 def _leads(router: Any, node: str) -> bool:
     return router.ends is None or node in router.ends
-
-
-def path_of(body: SeenBody) -> str:
-    """Where a body that came to nothing stands: nobody committed what it descends from."""
-    return REQUEST

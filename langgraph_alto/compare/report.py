@@ -257,6 +257,10 @@ class EdgeRow(Part):
         "`spent.*.waiting` + `spent.*.executor`."
     )
     waited_all: BothNumbers = Field(description="Waits of all tasks, also those in parallel.")
+    waited_for: dict[Executor, dict[str, float]] = Field(
+        description="The nodes whose end those waits ended with, and seconds; the executor's "
+        "own work is not in here."
+    )
     gain: float = Field(description="Seconds of latency: `waited.langgraph - waited.alto`.")
     lost: float = Field(description="What is still waited for on ALTO: `waited.alto`.")
     ahead: float = Field(description="Which part of the tasks began before their step, 0 to 1.")
