@@ -21,7 +21,6 @@ from langgraph_alto.compare.models import watching
 from langgraph_alto.compare.recording import Recording
 from langgraph_alto.compare.report import Report, Settings
 from langgraph_alto.compare.sides import AGAIN, ALTO, PARTIALS, Graph, Progress, Side, Sides
-from langgraph_alto.core.plan import StreamingPlan
 from langgraph_alto.errors import InputsError, NotAGraphError, OptionError
 from langgraph_alto.options import Options, RunAhead
 from langgraph_alto.planning import plan
@@ -150,15 +149,12 @@ def compare(
     cases = cases_of(inputs)
     recording = None if request.replay is None else Recording.load(request.replay)
     _refuse_running_loop()
-    return Comparison(
-        graph,
-        cases,
-        request,
-        recording=recording,
-        progress=progress,
-        loop_factory=loop_factory,
-        about=about,
-    ).run()
+    comparison = Comparison(
+        graph, cases, request, recording=recording, loop_factory=loop_factory, about=about
+    )
+    with comparison:
+        comparison.make()
+        return comparison.run(progress)
 
 
 def _refuse_running_loop() -> None:
@@ -173,7 +169,17 @@ def _refuse_running_loop() -> None:
 
 
 class Comparison:
-    """One comparison from its graph to its report."""
+    """One comparison from its graph to its report. To be used in a `with` block.
+
+    Args:
+        graph: What is compared; see `compare`.
+        cases: The inputs.
+        request: How.
+        recording: The models' answers.
+        loop_factory: Makes the event loop.
+        about: Where the graph comes from.
+        check: Makes a compiled graph of what was made, or says why that can't be.
+    """
 
     def __init__(
         self,
@@ -181,60 +187,89 @@ class Comparison:
         cases: Sequence[Case],
         request: Request,
         *,
-        recording: Recording | None,
-        progress: Progress | None,
-        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
-        about: About | None,
+        recording: Recording | None = None,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        about: About | None = None,
+        check: Callable[[Any], Graph] | None = None,
     ) -> None:
         self._given = graph
         self._cases = cases
         self._request = request
         self._recording = recording
-        self._progress = progress or (lambda what, done, total: None)
         self._loop_factory = loop_factory
         self._about = about or About(target=_name_of(graph))
+        self._check = check or compiled
         self._notes: list[str] = []
         self._complete = True
+        self._stack = ExitStack()
+        self._runner: Runner | None = None
+        self._graph: Graph | None = None
 
-    def run(self) -> Report:
-        """Measure, and report what was measured."""
+    def __enter__(self) -> Comparison:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def has_abandoned(self) -> bool:
+        """Whether runs that timed out may still be going on in threads."""
+        return self._runner is not None and bool(self._runner.abandoned)
+
+    def make(self) -> None:
+        """Make the graph and both of its sides. What the graph's function raises passes through.
+
+        Raises:
+            NotAGraphError: There is none.
+            DeclarationError: The options declare what the graph does not have.
+        """
+        self._runner, self._graph = self._made()
+        self._sides = Sides(self._graph, self._request.options)
+        self._notes += self._sides.notes
+        self._plan = plan(self._sides.graph, self._request.options)
+        self._both = [self._sides.langgraph(), self._sides.alto()]
+
+    def run(self, progress: Progress | None = None) -> Report:
+        """Measure, and report what was measured. `make` comes before it.
+
+        Raises:
+            InputsError: Every input fails on LangGraph, or there is nothing to record.
+        """
+        assert self._runner is not None
+        assert self._graph is not None
         load_before = load()
-        with ExitStack() as stack:
-            runner, graph = self._made(stack)
-            watch = stack.enter_context(watching())
-            sides = Sides(graph, self._request.options)
-            self._notes += sides.notes
-            planned = plan(sides.graph, self._request.options)
+        with watching() as watch:
             measuring = Measuring(
-                runner,
+                self._runner,
                 watch,
                 self._cases,
+                provenance=self._sides.provenance,
                 recording=self._recording,
-                progress=self._progress,
+                progress=progress or (lambda what, done, total: None),
                 seed=self._request.seed,
             )
-            ablated = self._measure(measuring, sides, planned)
-            return build_report(
-                Material(
-                    target=self._about.target,
-                    graph=graph.name or "graph",
-                    cases=self._cases,
-                    levels=measuring.measured(),
-                    plan=planned,
-                    settings=self._settings(runner),
-                    ignored=self._request.ignore,
-                    complete=self._complete,
-                    ablated=ablated,
-                    load_before=load_before,
-                    command=self._about.command,
-                    code=self._about.code or self._code(),
-                    notes=self._notes,
-                )
+            ablated = self._measure(measuring)
+        return build_report(
+            Material(
+                target=self._about.target,
+                graph=self._graph.name or "graph",
+                cases=self._cases,
+                levels=measuring.measured(),
+                plan=self._plan,
+                settings=self._settings(self._runner),
+                ignored=self._request.ignore,
+                complete=self._complete,
+                ablated=ablated,
+                load_before=load_before,
+                command=self._about.command,
+                code=self._about.code or self._code(),
+                notes=self._notes,
             )
+        )
 
     # The graph -----------------------------------------------------------------------------
 
-    def _made(self, stack: ExitStack) -> tuple[Runner, Graph]:
+    def _made(self) -> tuple[Runner, Graph]:
         """The compiled graph, and what runs it: an async factory's in its event loop."""
         made = self._given
         if callable(made) and not isinstance(made, Pregel | StateGraph):
@@ -249,30 +284,26 @@ class Comparison:
         if is_awaited:
             if request.mode == "sync":
                 raise OptionError("mode='sync': the graph is made by an async function.")
-            runner = self._runner(stack, True, manner)
+            runner = self._new_runner(True, manner)
             made = runner.call(_result(made))
-        graph = _compiled(made)
+        graph = self._check(made)
         if is_awaited:
             return runner, graph
         asynchronous = is_async(graph) if request.mode == "auto" else request.mode == "async"
-        return self._runner(stack, asynchronous, manner), graph
+        return self._new_runner(asynchronous, manner), graph
 
-    def _runner(self, stack: ExitStack, asynchronous: bool, manner: Manner) -> Runner:
+    def _new_runner(self, asynchronous: bool, manner: Manner) -> Runner:
         runner = Runner(asynchronous=asynchronous, manner=manner, loop_factory=self._loop_factory)
-        return stack.enter_context(closing(runner))
+        return self._stack.enter_context(closing(runner))
 
     # Measuring -----------------------------------------------------------------------------
 
-    def _measure(
-        self, measuring: Measuring, sides: Sides, planned: StreamingPlan
-    ) -> list[tuple[str, str]]:
+    def _measure(self, measuring: Measuring) -> list[tuple[str, str]]:
         """All runs; Ctrl-C ends them and keeps what is done."""
-        request = self._request
-        both = [sides.langgraph(), sides.alto()]
-        if request.noise:
-            both.append(sides.langgraph(AGAIN))
+        request, sides = self._request, self._sides
+        both = [*self._both, *([sides.langgraph(AGAIN)] if request.noise else [])]
         ablated, more = self._ablated(sides)
-        if any(node.stream != "nothing" for node in planned.nodes.values()):
+        if any(node.stream != "nothing" for node in self._plan.nodes.values()):
             more.append(sides.alto(PARTIALS, partials=True))
         lowest, *higher = sorted(set(request.concurrency))
         measuring.total = (
@@ -317,10 +348,12 @@ class Comparison:
         measuring.recording = recording
 
     def _warm_up(self, measuring: Measuring, sides: Sequence[Side]) -> None:
-        done = measuring.warm_up(sides, self._request.warm_up)
-        failed = [run for run in done if not run.is_measured]
-        if failed and len(failed) == len(done):
-            self._notes.append(f"All warm-up runs failed: {failed[0].error}")
+        if not self._request.warm_up:
+            return
+        first = measuring.first_that_runs(sides[0])
+        if not first.is_measured:
+            raise InputsError(f"every input fails on LangGraph; the first one: {first.error}")
+        measuring.warm_up(sides, self._request.warm_up)
 
     # The report ----------------------------------------------------------------------------
 
@@ -357,7 +390,8 @@ async def _result(made: Awaitable[Any]) -> Any:
     return await made
 
 
-def _compiled(made: Any) -> Graph:
+def compiled(made: Any) -> Graph:
+    """A compiled graph; a builder is compiled."""
     if isinstance(made, StateGraph):
         made = made.compile()
     if not isinstance(made, Pregel):

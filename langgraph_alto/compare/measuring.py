@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from langgraph_alto._langgraph.provenance import Provenance
 from langgraph_alto.compare.equality import Found, first_difference, missing_expected
 from langgraph_alto.compare.execution import Done, Job, Runner
 from langgraph_alto.compare.inputs import Case
@@ -80,6 +81,7 @@ class Measuring:
         runner: Makes them.
         watch: Wraps models, and their classes that are defined while it goes on.
         cases: The inputs.
+        provenance: Reads what was seen of a run.
         recording: Where models' answers come from, if not from the models.
         progress: Is told of each run.
         seed: For the order.
@@ -91,6 +93,7 @@ class Measuring:
         watch: Watch,
         cases: Sequence[Case],
         *,
+        provenance: Provenance,
         recording: Recording | None,
         progress: Progress,
         seed: int,
@@ -100,20 +103,35 @@ class Measuring:
         self.cases = cases
         self.recording = recording
         self.levels: list[Measured] = []
+        self._provenance = provenance
+        self._warm = cases[0]
         self._progress = progress
         self._rng = random.Random(seed)
         self._done = 0
         self.total = 0
 
-    def warm_up(self, sides: Iterable[Side], times: int) -> list[Done]:
-        """Imports, caches and connections: their time belongs to no side."""
+    def first_that_runs(self, side: Side) -> Done:
+        """The first run that does not fail, of all inputs in their order; else the first one."""
         found: list[Done] = []
+        for case in self.cases:
+            self._quietly(side, case, found)
+            if found[-1].is_measured:
+                self._warm = case
+                return found[-1]
+        return found[0]
+
+    def warm_up(self, sides: Iterable[Side], times: int) -> None:
+        """Imports, caches and connections: their time belongs to no side."""
         for side in sides:
-            for number in range(times):
-                case = self.cases[number % len(self.cases)]
-                self._run([self._job(side, case, 0)], 1, lambda _, done: found.append(done))
+            for _ in range(times):
+                job = self._job(side, self._warm, 0)
+                self._run([job], 1, lambda job, done: None)
                 self.watch.look_for_models()
-        return found
+
+    def _quietly(self, side: Side, case: Case, found: list[Done]) -> None:
+        """A run that is not counted."""
+        self.runner.run([self._job(side, case, 0)], 1, lambda job, done: found.append(done))
+        self.watch.look_for_models()
 
     def record(self, side: Side, recording: Recording) -> list[Done]:
         """Run each input once and keep the answers of the models."""
@@ -143,7 +161,7 @@ class Measuring:
                     job = self._job(side, case, number)
                     self._run([job], 1, self._noting({(case.line, number): group}))
                     done = group.runs[side.name]
-                    done.read(side.provenance)
+                    done.read(self._provenance)
                     self._took(level, side, done.latency)
 
     def _in_blocks(self, level: Measured, sides: Sequence[Side], rounds: int) -> None:
@@ -162,10 +180,12 @@ class Measuring:
                 seconds = self._run(jobs, level.concurrency, self._noting(by_place))
                 self._took(level, side, seconds)
                 for group in block:
-                    group.runs[side.name].read(side.provenance)
+                    group.runs[side.name].read(self._provenance)
 
     def measured(self) -> list[Measured]:
         """What is done: at least one level, which may be empty."""
+        for done in (d for level in self.levels for g in level.groups for d in g.runs.values()):
+            done.read(self._provenance)  # those of a block that was stopped are not read yet
         return [level for level in self.levels if level.groups] or [Measured(1)]
 
     def runs_at(self, concurrency: int, sides: int, rounds: int) -> int:

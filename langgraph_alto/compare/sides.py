@@ -32,7 +32,6 @@ class Side:
 
     name: str
     graph: Graph
-    provenance: Provenance
     keep_store: bool = False
 
     @property
@@ -80,7 +79,7 @@ class Sides:
         return self._side(name, accelerate(self._plain, Options(**values)))
 
     def _side(self, name: str, graph: Graph) -> Side:
-        return Side(name, probed(graph), self.provenance, self._keep_store)
+        return Side(name, probed(graph), self._keep_store)
 
     def _can_copy_store(self) -> bool:
         store = self.graph.store
