@@ -24,6 +24,7 @@ from langgraph_alto.compare.models import Tally, counting
 from langgraph_alto.compare.report import Outcome
 from langgraph_alto.compare.sides import Graph, Side
 from langgraph_alto.core.critical_path import Body, Dependency
+from langgraph_alto.rendering import to_json
 
 T = TypeVar("T")
 
@@ -144,7 +145,8 @@ class _Attempt:
         return self._answer()
 
     def _answer(self) -> bool:
-        pending, self.interrupts = self.interrupts, []
+        # Parallel tasks are interrupted in any order.
+        pending, self.interrupts = sorted(self.interrupts, key=_text), []
         if not self.answers or not self.graph.checkpointer:
             self.interrupts = pending
             return False
@@ -177,8 +179,8 @@ class _Attempt:
                 done.outcome = "interrupted"
             result = self.values
             if self.interrupts:
-                shown = [i.value for i in self.interrupts]
-                result = {"__interrupt__": shown, "values": self.values}
+                shown = [i.value for i in sorted(self.interrupts, key=_text)]
+                result = {"__interrupt__": shown, "values": _without_interrupts(self.values)}
             done.result = plain_result(result, self.replaced)
         return done
 
@@ -195,6 +197,17 @@ class _Attempt:
         self.done.outcome = "timeout"
         self.done.error = f"no end after {self.manner.timeout:g} s"
         self.done.result = {"error": "timeout"}
+
+
+def _text(interrupt: Any) -> str:
+    return to_json(interrupt.value)
+
+
+def _without_interrupts(values: Any) -> Any:
+    """A state as it is streamed, in which LangGraph shows interrupts with ids that it draws."""
+    if isinstance(values, dict):
+        return {key: value for key, value in values.items() if key != "__interrupt__"}
+    return values
 
 
 def append_segment(bodies: list[Body], more: list[Body]) -> None:
@@ -427,9 +440,15 @@ class Runner:
         done(job, found)
 
     def close(self) -> None:
-        """Close the event loop, unless a thread that never ends would keep it from that."""
-        if self._aio is not None and not self.abandoned:
+        """Close the event loop; without waiting for threads, where one may never end."""
+        if self._aio is None:
+            return
+        if not self.abandoned:
             self._aio.close()
+            return
+        loop = self._aio.get_loop()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 @contextmanager

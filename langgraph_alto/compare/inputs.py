@@ -4,7 +4,8 @@
     {"input": {...}, "config": {"recursion_limit": 50}, "context": {"user": "ada"}}
     {"input": {...}, "answers": ["yes", {"edit": "..."}], "expect": {"status": "sent"}}
 
-`answers` are given to interrupts in their order, and `null` to a breakpoint. `expect` holds keys
+`answers` are given to interrupts in their order (where several wait at once, in that of their
+values as text), and `null` to a breakpoint. `expect` holds keys
 that the result must have with just these values. A line that is no object with one of these keys
 is an input itself; empty lines count and are left out.
 """

@@ -261,7 +261,10 @@ class EdgeRow(Part):
         description="The nodes whose end those waits ended with, and seconds; the executor's "
         "own work is not in here."
     )
-    gain: float = Field(description="Seconds of latency: `waited.langgraph - waited.alto`.")
+    gain: float = Field(
+        description="What is waited less: `waited.langgraph - waited.alto`. The latency gains "
+        "less than that where another branch decides then."
+    )
     lost: float = Field(description="What is still waited for on ALTO: `waited.alto`.")
     ahead: float = Field(description="Which part of the tasks began before their step, 0 to 1.")
     when: str = Field(description="The plan: `at once`, `waits`, `with its step`, …")

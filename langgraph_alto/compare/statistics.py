@@ -110,7 +110,7 @@ def _resampled(
 
 def quantile_ratios(pairs: Sequence[Sequence[Pair]], seed: int = 0) -> QuantileRatios | None:
     """The ratios of the quantiles over all pairs, which are resampled together."""
-    flat = [pair for some in pairs for pair in some]
+    flat = [(a, b) for some in pairs for a, b in some if a > 0 and b > 0]
     if not flat:
         return None
     first, second = np.array(flat).T
