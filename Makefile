@@ -50,6 +50,7 @@ full: install  ## Everything at full size; takes hours.
 	$(BIN)/python -m compat suite --chaos --trust
 	$(BIN)/python -m compat.fuzz --graphs 20000
 	$(BIN)/python -m benchmarks --full
+	$(BIN)/python -m benchmarks.comparison
 
 clean:  ## Remove what was made.
 	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -321,6 +321,8 @@ class Comparison:
                 measuring.measure(level, both, request.runs)
         except KeyboardInterrupt:
             self._complete = False
+            assert self._runner is not None
+            self._runner.abandoned += 1  # a thread of the run that was stopped may go on
             self._notes.append("Stopped before its end: this is what was done by then.")
         return ablated
 

@@ -347,7 +347,7 @@ class Runner:
         self.asynchronous = asynchronous
         self.manner = manner
         self.abandoned = 0
-        """Synchronous runs, or runs with threads, that had not ended when they timed out."""
+        """Runs that were left behind, whose threads may still go on."""
         self._aio = asyncio.Runner(loop_factory=loop_factory) if asynchronous else None
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
