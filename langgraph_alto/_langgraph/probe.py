@@ -36,7 +36,8 @@ G = TypeVar("G", bound=Pregel[Any, Any, Any, Any])
 class SeenBody:
     """One execution of a body. Times as the clock gives them.
 
-    `items` are the lists that a generator has yielded so far: (moment, key, elements by then).
+    `items` are the lists that a generator has yielded so far: (moment, key, elements by then);
+    None of a body that is no generator.
     """
 
     node: str
@@ -48,7 +49,7 @@ class SeenBody:
     task_id: str | None = None
     outcome: str = "real"
     failed: bool = False
-    items: list[tuple[float, str, int]] = field(default_factory=list)
+    items: list[tuple[float, str, int]] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -157,20 +158,21 @@ class _ItemClock:
     """Notes when the lists that a generator yields grow."""
 
     def __init__(self, body: SeenBody, clock: Callable[[], float]) -> None:
-        self._body = body
         self._clock = clock
         self._counts: dict[str, int] = {}
+        self._items: list[tuple[float, str, int]] = []
+        body.items = self._items
 
     def began(self) -> None:
         self._counts.clear()
-        self._body.items.clear()
+        self._items.clear()
 
     def took(self, chunk: Any) -> bool:
         if isinstance(chunk, AddableDict):
             for key, value in chunk.items():
                 if isinstance(value, list) and value:
                     count = self._counts[key] = self._counts.get(key, 0) + len(value)
-                    self._body.items.append((self._clock(), key, count))
+                    self._items.append((self._clock(), key, count))
         return False
 
     async def let_others_begin(self) -> None:

@@ -14,6 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
+from langgraph_alto import plan
 from langgraph_alto.compare import compare
 from langgraph_alto.compare import statistics as stats
 from langgraph_alto.compare.equality import first_difference, missing_expected, plain_result
@@ -331,3 +332,40 @@ def test_a_comparison_over_a_recording(tmp_path: Path) -> None:
     assert json.loads(path.read_text().splitlines()[0])["stream"] is False
     with pytest.raises(InputsError, match="nothing to record"):
         compare(graphs.equal_graph(), [{}], record=path, **how)
+
+
+class OwnModel(FakeChatModel):
+    """A model of the application's own, whose methods the plan may read."""
+
+    def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        return super()._generate(messages, *args, **kwargs)
+
+    async def _agenerate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        return await super()._agenerate(messages, *args, **kwargs)
+
+
+def test_watching_changes_no_verdict_and_counts_an_overridden_method_once() -> None:
+    def planned() -> Any:
+        clock = VirtualClock()
+        model = OwnModel(script={"France": "Paris"}, engine=FakeEngine(clock=clock))
+
+        async def node(state: graphs.State) -> graphs.State:
+            reply = await model.ainvoke(QUESTION)
+            return {"said": [str(reply.text)]}
+
+        graph = graphs.built(node)
+        found = plan(graph)
+        tally = Tally()
+
+        async def run() -> None:
+            with counting(tally):
+                await graph.ainvoke({})
+
+        clock.run(run())
+        return found.to_json(), tally.model_calls
+
+    before, uncounted = planned()
+    with watching():
+        within, counted = planned()
+    assert within == before
+    assert (uncounted, counted) == (0, 1)
