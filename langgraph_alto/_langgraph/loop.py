@@ -55,10 +55,8 @@ class Futures(names.FuturesDict[Any, Any]):
                 self.event.set()
 
 
-# LangGraph's methods with one name in each replaced: it makes these inside.
+# LangGraph's method with one name in it replaced: it makes the checkpoint inside.
 _put_checkpoint = rebind(names.PregelLoop._put_checkpoint, create_checkpoint=_create_checkpoint)
-_tick = rebind(names.PregelRunner.tick, FuturesDict=Futures)
-_atick = rebind(names.PregelRunner.atick, FuturesDict=Futures)
 
 
 class _AltoLoop:
@@ -158,6 +156,10 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
 class AltoRunner(names.PregelRunner):
     """LangGraph's runner; before a step is committed, a reserved checkpoint id is confirmed."""
 
+    # LangGraph's own, with one name in each replaced: they make the futures inside.
+    langgraphs_tick: Any = rebind(names.PregelRunner.tick, FuturesDict=Futures)
+    langgraphs_atick: Any = rebind(names.PregelRunner.atick, FuturesDict=Futures)
+
     def _alto(self) -> Run | None:
         put_writes = self.put_writes()
         return getattr(getattr(put_writes, "__self__", None), "alto", None)
@@ -167,7 +169,7 @@ class AltoRunner(names.PregelRunner):
         if not isinstance(run, SyncRun) or run.policy.off is not None:
             return super().tick(tasks, **kwargs)
         run.step_timeout(kwargs.get("timeout"))
-        ticking: Iterator[None] = _tick(self, self._without_finished(run, tasks), **kwargs)
+        ticking: Iterator[None] = self.langgraphs_tick(self._without_finished(run, tasks), **kwargs)
         return ticking if run.is_alone else self._tick(run, ticking)
 
     def _tick(self, run: SyncRun, ticking: Iterator[None]) -> Iterator[None]:
@@ -180,7 +182,9 @@ class AltoRunner(names.PregelRunner):
             return super().atick(tasks, **kwargs)
         run.use_astream = self.use_astream
         run.step_timeout(kwargs.get("timeout"))
-        ticking: AsyncIterator[None] = _atick(self, self._without_finished(run, tasks), **kwargs)
+        ticking: AsyncIterator[None] = self.langgraphs_atick(
+            self._without_finished(run, tasks), **kwargs
+        )
         return ticking if run.is_alone else self._atick(run, ticking)
 
     async def _atick(self, run: AsyncRun, ticking: AsyncIterator[None]) -> AsyncIterator[None]:

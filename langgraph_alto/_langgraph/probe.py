@@ -21,10 +21,11 @@ from langgraph.pregel import Pregel
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.ahead import AheadTask
 from langgraph_alto._langgraph.loop import AltoAsyncLoop, AltoRunner, AltoSyncLoop
+from langgraph_alto._langgraph.rebinding import rebind
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import AsyncRun
 from langgraph_alto._langgraph.run_sync import SyncRun
-from langgraph_alto._langgraph.seam import AltoPregel, rebind
+from langgraph_alto._langgraph.seam import AltoPregel
 from langgraph_alto._langgraph.streaming import passing_by, streams, with_steps
 from langgraph_alto.core.events import Adopt, Discard
 from langgraph_alto.core.spec import Names
@@ -326,7 +327,8 @@ class _ProbedAltoAsyncLoop(_Observed, AltoAsyncLoop):
 
 
 class _ProbedAltoRunner(AltoRunner, _ProbedRunner):  # type: ignore[misc]  # as in the base
-    pass
+    langgraphs_tick = rebind(AltoRunner.langgraphs_tick, run_with_retry=_timed)
+    langgraphs_atick = rebind(AltoRunner.langgraphs_atick, arun_with_retry=_atimed)
 
 
 # Graphs ------------------------------------------------------------------------------------
