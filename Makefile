@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test quick lint compat chaos fuzz bench full clean
+.PHONY: help install demo test quick lint docs compat chaos fuzz bench full clean
 
 help:  ## What there is to make.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
 	@touch $@
 
 install: $(INSTALLED)  ## Make .venv and install the package with its development tools.
@@ -29,6 +29,9 @@ test: lint  ## Lint, types and all tests but the long tables of `make full`.
 
 quick: install  ## The tests that take no time.
 	$(BIN)/python -m pytest -m 'not slow'
+
+docs: install  ## The documentation, into build/site; a warning is an error.
+	$(BIN)/zensical build --strict --clean
 
 compat: install  ## LangGraph's own test suite, run on ALTO.
 	$(BIN)/python -m compat suite
