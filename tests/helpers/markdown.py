@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,7 +69,7 @@ class Page:
     def run_python(self, source: str, path: Path) -> None:
         """Run Python from a file: what reads a function's source finds it there."""
         self.module.__file__ = str(path)
-        with _inside(self.folder):
+        with chdir(self.folder):
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(self.module))
 
     def run_pycon(self, source: str, path: Path) -> None:
@@ -77,7 +78,7 @@ class Page:
         test.globs = vars(self.module)
         said: list[str] = []
         runner = doctest.DocTestRunner(optionflags=_FLAGS | doctest.REPORT_ONLY_FIRST_FAILURE)
-        with _inside(self.folder):
+        with chdir(self.folder):
             runner.run(test, out=said.append, clear_globs=False)
         if runner.failures or not runner.tries:
             raise BlockFailed("".join(said) or "a pycon block without >>>")
@@ -112,20 +113,6 @@ def _matches(expected: str, output: str) -> bool:
     parts = [" ".join(part.split()) for part in expected.split("...")]
     pattern = ".*".join(map(re.escape, parts))
     return re.fullmatch(rf"\s*{pattern}\s*", " ".join(output.split())) is not None
-
-
-class _inside:  # noqa: N801 - used like a function
-    """Works in a folder for the length of a block."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._before = folder, ""
-
-    def __enter__(self) -> None:
-        self._before = os.getcwd()
-        os.chdir(self._folder)
-
-    def __exit__(self, *_: object) -> None:
-        os.chdir(self._before)
 
 
 def _commands(source: str) -> Iterator[tuple[str, str]]:
