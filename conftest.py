@@ -15,3 +15,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, SybilItem):
             item.add_marker("slow")
+            item.add_marker(pytest.mark.timeout(150))  # a command loads LangGraph anew

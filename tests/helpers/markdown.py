@@ -32,7 +32,7 @@ from sybil.parsers.markdown import SkipParser
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 ROOT = Path(__file__).parent.parent.parent
-TIMEOUT = 50
+TIMEOUT = 120
 """Seconds for one command."""
 
 _INFO = re.compile(r"(?P<info>[^\n]*)\n")
