@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test quick test-jaeger lint compat chaos fuzz bench full clean
+.PHONY: help install demo test quick test-jaeger lint docs compat chaos fuzz bench full clean
 
 help:  ## What there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
 	@touch $@
 
 install: $(INSTALLED)  ## Make .venv and install the package with its development tools.
@@ -33,6 +33,9 @@ quick: install  ## The tests that take no time.
 test-jaeger: install  ## The examples' traces in a Jaeger (JAEGER_ADDRESS, or `jaeger` on PATH).
 	TEST_JAEGER=all $(BIN)/python -m pytest tests/test_jaeger.py
 
+docs: install  ## The documentation, into build/site; a warning is an error.
+	$(BIN)/zensical build --strict --clean
+
 compat: install  ## LangGraph's own test suite, run on ALTO.
 	$(BIN)/python -m compat suite
 
@@ -53,6 +56,7 @@ full: install  ## Everything at full size; takes hours.
 	$(BIN)/python -m compat suite --chaos --trust
 	$(BIN)/python -m compat.fuzz --graphs 20000
 	$(BIN)/python -m benchmarks --full
+	$(BIN)/python -m benchmarks.comparison
 
 clean:  ## Remove what was made.
 	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

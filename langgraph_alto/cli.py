@@ -12,6 +12,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,6 +22,7 @@ import typer.main
 
 from langgraph_alto.errors import (
     DeclarationError,
+    InputsError,
     OptionError,
     OutputError,
     RecordingError,
@@ -28,11 +30,15 @@ from langgraph_alto.errors import (
 )
 from langgraph_alto.options import Options
 
-Action = Callable[[], None]
-"""What a command returns: the work to do once the arguments are known to be good."""
+Action = Callable[[], int | None]
+"""What a command returns: the work to do once the arguments are known to be good. It returns
+the exit code, None for 0."""
 
 BAD_USAGE = 2
 """The exit code for bad usage or input."""
+
+_arguments: ContextVar[tuple[str, ...]] = ContextVar("alto_arguments", default=())
+"""This command line, for a report that says how to get it again."""
 
 app = typer.Typer(
     name="langgraph-alto",
@@ -49,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own code passes through.
     """
     command = typer.main.get_command(app)
+    _arguments.set(tuple(sys.argv[1:] if arguments is None else arguments))
     try:
         done = command.main(
             args=None if arguments is None else list(arguments),
@@ -57,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if not callable(done):
             return int(done or 0)
-    except (TargetError, OptionError, DeclarationError) as error:
+    except (TargetError, OptionError, DeclarationError, InputsError) as error:
         return _bad_usage(str(error))
     except Exception as error:
         # The parser's own errors; their class moved between versions of typer.
@@ -66,11 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _bad_usage(text())
     try:
-        done()
+        return done() or 0
     # Raised by this command line only, never by user code.
-    except (TargetError, RecordingError, OutputError) as error:
+    except (TargetError, RecordingError, OutputError, InputsError) as error:
         return _bad_usage(str(error))
-    return 0
 
 
 def _bad_usage(message: str) -> int:
@@ -228,6 +234,95 @@ def trace(  # noqa: PLR0917  (the parser passes them by name)
         quiet=True,
     )
     return functools.partial(trace_target, TraceRequest(run=request, html=html, otlp=otlp))
+
+
+@app.command()
+def compare(  # noqa: PLR0917  (the parser passes them by name)
+    target: Annotated[str, typer.Argument(help="path/to/file.py:graph or package.module:graph")],
+    inputs: Annotated[
+        str,
+        typer.Option(metavar="FILE", help='JSON lines: {"input": …, "config": …, "answers": […]}'),
+    ],
+    runs: Annotated[int, typer.Option(help="How often each input runs on each executor.")] = 10,
+    concurrency: Annotated[str, typer.Option(metavar="N,N", help="Runs at once, e.g. 1,8.")] = "1",
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")
+    ] = None,
+    html_file: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")
+    ] = None,
+    executor_options: Annotated[
+        str | None, typer.Option(metavar="JSON", help=f"ALTO's side. {OPTIONS_HELP}")
+    ] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Measure each class of run-ahead, too.")
+    ] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A key that may differ: id, messages[*].id; repeatable."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for a run; 0: no limit.")] = 300.0,
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Run once live, keep the models' answers, compare."),
+    ] = None,
+    replay: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Take the models' answers from a file.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="OLD.json", help="Compare with an older report.")
+    ] = None,
+    warm_up: Annotated[int, typer.Option(help="Runs of each side that don't count.")] = 1,
+    mode: Annotated[str, typer.Option(help="async, sync or auto.")] = "auto",
+    noise: Annotated[bool, typer.Option(help="Measure LangGraph against itself.")] = True,
+    stream_mode: Annotated[
+        list[StreamMode] | None, typer.Option(help="What the runs stream; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="For the order of the runs.")] = 0,
+) -> Action:
+    """Run a graph on both executors, and say what would be gained.
+
+    Exits with 0 if the results are equal, 1 if they differ.
+    """
+    try:
+        from langgraph_alto.compare import command
+        from langgraph_alto.compare.comparison import Request
+    except ModuleNotFoundError as error:
+        if error.name not in ("numpy", "scipy"):
+            raise
+        raise OptionError("compare needs more: pip install 'langgraph-alto[compare]'") from None
+    how = Request(
+        runs=runs,
+        concurrency=_read_numbers("--concurrency", concurrency),
+        warm_up=warm_up,
+        options=_read_options(executor_options)[1] or _checked(Options.from_environment),
+        ablate=ablate,
+        ignore=tuple(ignore or ()),
+        timeout=timeout or None,
+        mode=mode,
+        record=record,
+        replay=replay,
+        noise=noise,
+        stream_modes=tuple(m.value for m in stream_mode) if stream_mode else ("custom",),
+        seed=seed,
+    )
+    request = command.prepare(
+        target,
+        inputs,
+        how,
+        against_file=against,
+        json_file=json_file,
+        html_file=html_file,
+        arguments=_arguments.get(),
+    )
+    return functools.partial(command.run, request)
+
+
+def _read_numbers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        _refuse(option, f"{text!r} must be whole numbers, such as 1,8")
 
 
 class _ExecCommand(typer.core.TyperCommand):

@@ -35,6 +35,10 @@ class OutputError(AltoError):
     """What a command should make can't be made: no such folder, a missing extra."""
 
 
+class InputsError(AltoError, ValueError):
+    """Inputs, or an earlier report, that a comparison can't use; the message says which line."""
+
+
 class InvariantViolated(AltoError, AssertionError):
     """A rule of the run-ahead scheduler is broken: a bug. The message names rule and task.
 

@@ -174,7 +174,12 @@ def test_only_otel_imports_opentelemetry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "home"), [("ray", "runtime/ray.py"), ("vllm", "engines/vllm.py")]
+    ("package", "home"),
+    [
+        ("ray", "runtime/ray.py"),
+        ("vllm", "engines/vllm.py"),
+        ("scipy", "compare/statistics.py"),
+    ],
 )
 def test_optional_packages_have_one_home(package: str, home: str) -> None:
     assert not offenders(

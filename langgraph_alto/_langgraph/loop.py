@@ -68,10 +68,8 @@ class Futures(names.FuturesDict[Any, Any]):
                 self.event.set()
 
 
-# LangGraph's methods with one name in each replaced: it makes these inside.
+# LangGraph's method with one name in it replaced: it makes the checkpoint inside.
 _put_checkpoint = rebind(names.PregelLoop._put_checkpoint, create_checkpoint=_create_checkpoint)
-_tick = rebind(names.PregelRunner.tick, FuturesDict=Futures)
-_atick = rebind(names.PregelRunner.atick, FuturesDict=Futures)
 
 
 class _AltoLoop:
@@ -133,6 +131,7 @@ class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
     """LangGraph's synchronous loop with run-ahead beside it."""
 
     alto: SyncRun | None = None
+    run_class: type[SyncRun] = SyncRun
 
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -149,7 +148,7 @@ class AltoSyncLoop(_AltoLoop, names.SyncPregelLoop):
         except BaseException as error:
             failed_to_begin(self, self._settings, error)
             raise
-        run = SyncRun(self, self._settings)
+        run = self.run_class(self, self._settings)
         self.stack.callback(run.end)
         self.alto = run
         self.stack.push(self._note_end)
@@ -172,6 +171,7 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
     """LangGraph's asynchronous loop with run-ahead beside it."""
 
     alto: AsyncRun | None = None
+    run_class: type[AsyncRun] = AsyncRun
 
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -188,7 +188,7 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
         except BaseException as error:
             failed_to_begin(self, self._settings, error)
             raise
-        run = AsyncRun(self, self._settings)
+        run = self.run_class(self, self._settings)
         self.stack.push_async_callback(run.aend)
         self.alto = run
         self.stack.push(self._note_end)
@@ -210,6 +210,10 @@ class AltoAsyncLoop(_AltoLoop, names.AsyncPregelLoop):
 class AltoRunner(names.PregelRunner):
     """LangGraph's runner; before a step is committed, a reserved checkpoint id is confirmed."""
 
+    # LangGraph's own, with one name in each replaced: they make the futures inside.
+    langgraphs_tick: Any = rebind(names.PregelRunner.tick, FuturesDict=Futures)
+    langgraphs_atick: Any = rebind(names.PregelRunner.atick, FuturesDict=Futures)
+
     def _alto(self) -> Run | None:
         put_writes = self.put_writes()
         return getattr(getattr(put_writes, "__self__", None), "alto", None)
@@ -219,7 +223,7 @@ class AltoRunner(names.PregelRunner):
         if not isinstance(run, SyncRun) or run.policy.off is not None:
             return super().tick(tasks, **kwargs)
         run.step_timeout(kwargs.get("timeout"))
-        ticking: Iterator[None] = _tick(self, self._without_finished(run, tasks), **kwargs)
+        ticking: Iterator[None] = self.langgraphs_tick(self._without_finished(run, tasks), **kwargs)
         return ticking if run.is_alone else self._tick(run, ticking)
 
     def _tick(self, run: SyncRun, ticking: Iterator[None]) -> Iterator[None]:
@@ -232,7 +236,9 @@ class AltoRunner(names.PregelRunner):
             return super().atick(tasks, **kwargs)
         run.use_astream = self.use_astream
         run.step_timeout(kwargs.get("timeout"))
-        ticking: AsyncIterator[None] = _atick(self, self._without_finished(run, tasks), **kwargs)
+        ticking: AsyncIterator[None] = self.langgraphs_atick(
+            self._without_finished(run, tasks), **kwargs
+        )
         return ticking if run.is_alone else self._atick(run, ticking)
 
     async def _atick(self, run: AsyncRun, ticking: AsyncIterator[None]) -> AsyncIterator[None]:

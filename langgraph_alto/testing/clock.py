@@ -97,8 +97,12 @@ class VirtualClock:
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end, as `asyncio.run` does, in virtual time."""
-        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self)) as runner:
+        with asyncio.Runner(loop_factory=self.new_event_loop) as runner:
             return runner.run(main)
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        """An event loop on this clock, as `asyncio.Runner(loop_factory=…)` takes it."""
+        return _VirtualLoop(self)
 
 
 class _VirtualSelector(selectors.DefaultSelector):

@@ -1,0 +1,1 @@
+"""Small graphs, one for each kind of gain and of no gain."""
