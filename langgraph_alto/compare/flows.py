@@ -27,6 +27,7 @@ def _flow(timeline: Timeline, graph: str) -> Flow:
         executor=NAMES[timeline.executor],
         duration=timeline.latency,
         facts=facts,
+        follows_items=True,
     ).completed()
 
 

@@ -89,14 +89,16 @@ def percent(value: float | None) -> str:
     return f"{share:.0f}%" if share >= 10 or share == round(share) else f"{share:.1f}%"
 
 
-def rate(value: float | None) -> str:
+def rate(value: float | None, at_least: bool = False) -> str:
     """Runs per second.
 
     Example:
-        >>> rate(2.345), rate(None)
-        ('2.35 /s', '—')
+        >>> rate(2.345), rate(2.345, at_least=True), rate(None)
+        ('2.35 /s', '≥ 2.35 /s', '—')
     """
-    return "—" if value is None or not math.isfinite(value) else f"{_digits(value)} /s"
+    if value is None or not math.isfinite(value):
+        return "—"
+    return f"{'≥ ' if at_least else ''}{_digits(value)} /s"
 
 
 def plain_ratio(value: float | None) -> str:
@@ -113,9 +115,10 @@ def ratio(found: Ratio | None) -> str:
     """A ratio and its interval.
 
     Example:
-        >>> ratio(Ratio(value=0.584, low=0.57, high=0.6))
-        '0.58 [0.57, 0.60]'
+        >>> ratio(Ratio(value=0.584, low=0.57, high=0.6)).split()
+        ['0.58', '[0.57,', '0.60]']
     """
     if found is None:
         return "—"
-    return f"{plain_ratio(found.value)} [{plain_ratio(found.low)}, {plain_ratio(found.high)}]"
+    interval = f"[{plain_ratio(found.low)},\N{NO-BREAK SPACE}{plain_ratio(found.high)}]"
+    return f"{plain_ratio(found.value)} {interval}"

@@ -10,9 +10,11 @@ import pytest
 
 from langgraph_alto.cli import main
 from langgraph_alto.compare import page, page_view, plots, wording
+from langgraph_alto.compare.flows import flows
 from langgraph_alto.compare.page import to_html
 from langgraph_alto.compare.plots import Mark, Row, latencies, ratios
 from langgraph_alto.compare.report import Report
+from langgraph_alto.flow.critical_path import critical_path
 from tests.helpers.compared import compared, differing, writer
 
 
@@ -146,3 +148,18 @@ def test_missing_libraries_are_told_before_anything_runs(
     arguments = ["compare", "none.py:graph", "--inputs", "inputs.jsonl", "--html", "page.html"]
     assert main(arguments) == 2
     assert "needs no_such_library: pip install 'langgraph-alto[compare]'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_waterfalls_wait_where_the_report_says_so() -> None:
+    report = compared(writer(), [{"topic": "moss"}], runs=1, warm_up=0, noise=False)
+    assert report.typical is not None
+    for flow, spent in zip(
+        flows(report.typical, graph="writer"),
+        (report.spent.langgraph, report.spent.alto),
+        strict=True,
+    ):
+        waits = [s for s in critical_path(flow) if s.kind == "wait"]
+        assert spent is not None
+        # Of the run's one pair: what its chain waited for, and the executor's work between.
+        assert sum(s.end - s.start for s in waits) == pytest.approx(spent.waiting, abs=0.01)
