@@ -17,6 +17,7 @@ from typing import Any
 from langgraph_alto.compare import page_view as view
 from langgraph_alto.compare import wording
 from langgraph_alto.compare.flows import NAMES, flows
+from langgraph_alto.compare.page_words import outcome
 from langgraph_alto.compare.report import Report
 from langgraph_alto.errors import OptionError
 from langgraph_alto.flow.page import Fragment, waterfall
@@ -115,7 +116,7 @@ def _template() -> Any:
         "rate": wording.rate,
         "ratio": wording.ratio,
         "plain_ratio": wording.plain_ratio,
-        "outcome": view.outcome,
+        "outcome": outcome,
     }
     environment.filters.update(filters)
     return environment.get_template("report.html.j2")

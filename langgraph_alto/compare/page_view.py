@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from langgraph_alto.compare import plots
 from langgraph_alto.compare.flows import NAMES
+from langgraph_alto.compare.page_words import (
+    KINDS,
+    SIDES,
+    TIMES,
+    created,
+    differing_parts,
+    headline,
+    plural,
+    results,
+    sentence,
+)
 from langgraph_alto.compare.report import (
     BothTimes,
-    Difference,
     EdgeRow,
     Executor,
-    InputRow,
     Level,
     Quantiles,
     Ratio,
@@ -31,10 +37,6 @@ WIDE, NARROW = 848, 372
 
 MOST_ROWS = 300
 """Rows of a table; what is beyond is in the JSON, and the page says so."""
-
-TIMES = "\N{MULTIPLICATION SIGN}"
-
-SIDES: tuple[Executor, Executor] = ("langgraph", "alto")
 
 
 class Figure(NamedTuple):
@@ -99,10 +101,10 @@ def values(report: Report) -> dict[str, Any]:
     return {
         "headline": headline(report),
         "sentence": sentence(report),
-        "created": _created(report.created),
+        "created": created(report.created),
         "figures": list(_figures(report)),
-        "results": _results(report),
-        "difference": _difference(report.first_difference),
+        "results": results(report),
+        "difference": differing_parts(report.first_difference),
         "kinds": KINDS,
         "levels": drawn,
         "thinned": plots.MOST_DOTS if pairs > plots.MOST_DOTS else 0,
@@ -126,70 +128,7 @@ def values(report: Report) -> dict[str, Any]:
     }
 
 
-# The verdict.
-
-
-def headline(report: Report) -> str:
-    """The verdict in a few words."""
-    code, found = report.verdict.code, report.ratio
-    if code == "faster" and found:
-        return f"{1 / found:.2f}{TIMES} faster"
-    if code == "slower" and found:
-        return f"{found:.2f}{TIMES} slower"
-    return {
-        "no_difference": "No difference shown",
-        "results_differ": "The results differ",
-        "no_data": "Nothing to compare",
-    }.get(code, code)
-
-
-def sentence(report: Report) -> str:
-    """The verdict's sentence without what the headline has said already."""
-    said = report.verdict.sentence
-    before, after, found = report.latency.langgraph, report.latency.alto, report.ratio_interval
-    if report.verdict.code in {"faster", "slower"} and before and after and found:
-        low, high = found.low, found.high
-        if report.verdict.code == "faster":
-            low, high = 1 / high, 1 / low
-        rest = said.partition(". ")[2]
-        said = (
-            f"Median {seconds(after.p50)} instead of {seconds(before.p50)}; "
-            f"{low:.2f} to {high:.2f} times {report.verdict.code}. {rest}"
-        )
-    elif report.verdict.code == "results_differ" and report.first_difference:
-        said = _where(report.first_difference)
-    else:
-        said = re.sub(rf"^{headline(report)}[:.]\s*", "", said)
-    # No line ends inside an interval, or before a unit.
-    said = re.sub(r"(\d) to (\d)", "\\1\xa0to\xa0\\2", said)
-    said = re.sub(r"(\d) (ms|s|µs|times)\b", "\\1\xa0\\2", said)
-    return said[:1].upper() + said[1:]
-
-
-KINDS = {
-    "value": "The two values are not the same.",
-    "order": "Both hold the same elements, in another order.",
-    "missing": "The result on ALTO lacks it.",
-    "extra": "The result on LangGraph lacks it.",
-    "type": "The two values are of different kinds.",
-    "outcome": "One run finished and the other did not.",
-    "error": "The runs failed with different errors.",
-    "expected": "Both lack what the inputs file expects.",
-}
-"""What kind of difference it is, in words."""
-
-
-def _where(found: Difference) -> str:
-    place = f"in “{found.key}”, " if found.key else ""
-    return f"First {place}on line {found.line} of the inputs. {KINDS[found.kind]}"
-
-
-def _created(text: str) -> str:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return f"{moment.day} {moment:%B %Y, %H:%M} {moment.tzname() or ''}".strip()
+# Below the verdict.
 
 
 def _figures(report: Report) -> Iterator[Figure]:
@@ -205,7 +144,7 @@ def _figures(report: Report) -> Iterator[Figure]:
     compared = report.results
     if compared.compared:
         same = "all equal" if report.equal else f"{compared.equal:,} equal"
-        note = f"{same}, of {compared.compared:,} pair{_s(compared.compared)}"
+        note = f"{same}, of {compared.compared:,} pair{plural(compared.compared)}"
         value = "Equal" if report.equal else "Different"
         yield Figure("Results", value, note)
     first = _first_median(report)
@@ -228,60 +167,6 @@ def _first_median(report: Report) -> Figure | None:
             value = change(both.langgraph.p50, both.alto.p50)
             return Figure(name, value, f"ratio {ratio(both.ratio)}" if both.ratio else "")
     return None
-
-
-# Results.
-
-
-def _results(report: Report) -> str:
-    found = report.results
-    if not found.compared:
-        return "No results could be compared."
-    if found.equal == found.compared:
-        said = f"The results are equal in all {found.compared:,} pairs of runs."
-        if found.compared == 1:
-            said = "The results of the one pair of runs are equal."
-    else:
-        said = f"Of {found.compared:,} pairs of results {found.equal:,} are equal"
-        said += f", {found.order_only:,} differ only in order" if found.order_only else ""
-        said += f", {found.different:,} differ" if found.different else ""
-        said += "."
-    if found.ignored:
-        said += f" Not compared, as asked: {', '.join(found.ignored)}."
-    for side in SIDES:
-        failed, late = found.failed.get(side, 0), found.timeouts.get(side, 0)
-        if failed:
-            said += f" {NAMES[side]}: {failed:,} failed run{_s(failed)}"
-            said += f", {late:,} of them at the time limit." if late else "."
-    if found.unexpected:
-        said += f" {found.unexpected:,} lack what the inputs file expects."
-    return said
-
-
-def _difference(found: Difference | None) -> dict[str, list[tuple[str, bool]]] | None:
-    """Both values in pieces, each with whether it differs from the other side."""
-    if found is None:
-        return None
-    before, after = (re.findall(r"\w+|\s+|.", text) for text in (found.langgraph, found.alto))
-    sides: dict[str, list[tuple[str, bool]]] = {"langgraph": [], "alto": []}
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    if matcher.ratio() < 0.3:  # nothing in common: marks on every other word say nothing
-        return {"langgraph": [(found.langgraph, True)], "alto": [(found.alto, True)]}
-    for kind, i, j, k, m in matcher.get_opcodes():
-        for side, piece in (("langgraph", before[i:j]), ("alto", after[k:m])):
-            if piece:
-                sides[side].append(("".join(piece), kind != "equal"))
-    return sides
-
-
-def outcome(row: InputRow) -> str:
-    """What became of an input's runs, in a word or two."""
-    ends = {row.outcome.get(side, "finished") for side in SIDES}
-    if row.equal is False:
-        return "differ"
-    if ends - {"finished"}:
-        return ", ".join(sorted(ends - {"finished"})) + (", equal" if row.equal else "")
-    return "equal" if row.equal else "—"
 
 
 # Latency.
@@ -483,8 +368,9 @@ def _method(report: Report) -> str:
     models = f", model answers from {made.recording}" if made.models == "recorded" else ""
     if made.models == "live" and report.calls.langgraph and report.calls.langgraph.model_calls:
         models = ", live models"
+    inputs = len(report.inputs)
     said = (
-        f"{len(report.inputs):,} input{_s(len(report.inputs))}, {made.runs:,} round{_s(made.runs)}"
+        f"{inputs:,} input{plural(inputs)}, {made.runs:,} round{plural(made.runs)}"
         f" after {made.warm_up:,} to warm up, {at_once} at once, {made.mode}{models}. "
         f"Intervals are {percent(made.confidence)} bootstrap intervals of {made.resamples:,} "
         f"resamples (seed {made.seed}). A difference below "
@@ -514,7 +400,3 @@ def _environment(report: Report) -> Iterator[tuple[str, str]]:
     if report.settings.stream_modes:
         yield "Stream modes", ", ".join(report.settings.stream_modes)
     yield "Inputs", f"SHA-256 {report.reproduce.inputs_sha256}"
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"

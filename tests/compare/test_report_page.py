@@ -12,7 +12,7 @@ import pytest
 from langgraph_alto import Options
 from langgraph_alto.compare import Report
 from langgraph_alto.compare.page import to_html
-from langgraph_alto.compare.page_view import TIMES
+from langgraph_alto.compare.page_words import TIMES
 from langgraph_alto.compare.wording import seconds
 from tests.helpers.browser import Browser, browser
 from tests.helpers.compared import BREAKING, HOSTILE, compared, differing, writer

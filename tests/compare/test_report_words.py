@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,8 +13,9 @@ from langgraph_alto.cli import main
 from langgraph_alto.compare import page, page_view, plots, wording
 from langgraph_alto.compare.flows import flows
 from langgraph_alto.compare.page import to_html
+from langgraph_alto.compare.page_words import KINDS
 from langgraph_alto.compare.plots import Mark, Row, latencies, ratios
-from langgraph_alto.compare.report import Report
+from langgraph_alto.compare.report import Difference, Report
 from langgraph_alto.flow.critical_path import critical_path
 from tests.helpers.compared import compared, differing, writer
 
@@ -21,6 +23,10 @@ from tests.helpers.compared import compared, differing, writer
 @pytest.mark.parametrize("module", [wording, plots, page_view])
 def test_examples(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+
+
+def test_every_kind_of_difference_has_words() -> None:
+    assert set(KINDS) == set(get_args(Difference.model_fields["kind"].annotation))
 
 
 def test_a_plot_has_a_dot_for_each_sample() -> None:
@@ -82,10 +88,17 @@ def test_a_saved_report_is_drawn_without_running_anything(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_the_command_measures_and_draws(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(APP, "utf-8")
+    (tmp_path / "reported_app.py").write_text(APP, "utf-8")
     inputs, drawn = tmp_path / "inputs.jsonl", tmp_path / "page.html"
     inputs.write_text('{"input": {"said": ["hello"]}}\n', "utf-8")
-    arguments = ["compare", f"{tmp_path}/app.py:graph", "--inputs", str(inputs), "--runs", "1"]
+    arguments = [
+        "compare",
+        f"{tmp_path}/reported_app.py:graph",
+        "--inputs",
+        str(inputs),
+        "--runs",
+        "1",
+    ]
     assert main([*arguments, "--no-noise", "--html", str(drawn)]) == 0
     text = drawn.read_text("utf-8")
     assert "No difference shown" in text
