@@ -238,11 +238,19 @@ def trace(  # noqa: PLR0917  (the parser passes them by name)
 
 @app.command()
 def compare(  # noqa: PLR0917  (the parser passes them by name)
-    target: Annotated[str, typer.Argument(help="path/to/file.py:graph or package.module:graph")],
+    target: Annotated[
+        str | None, typer.Argument(help="path/to/file.py:graph or package.module:graph")
+    ] = None,
     inputs: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="FILE", help='JSON lines: {"input": …, "config": …, "answers": […]}'),
-    ],
+    ] = None,
+    from_file: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="REPORT.json", help="Run nothing: draw what --json wrote, to --html."
+        ),
+    ] = None,
     runs: Annotated[int, typer.Option(help="How often each input runs on each executor.")] = 10,
     concurrency: Annotated[str, typer.Option(metavar="N,N", help="Runs at once, e.g. 1,8.")] = "1",
     json_file: Annotated[
@@ -291,6 +299,12 @@ def compare(  # noqa: PLR0917  (the parser passes them by name)
         if error.name not in ("numpy", "scipy"):
             raise
         raise OptionError("compare needs more: pip install 'langgraph-alto[compare]'") from None
+    if from_file is not None:
+        if target is not None or inputs is not None or html_file is None:
+            _refuse("--from", "takes --html FILE, and neither a TARGET nor --inputs")
+        return command.prepare_redrawing(from_file, html_file)
+    if target is None or inputs is None:
+        _refuse("TARGET and --inputs", "both are needed, or --from REPORT.json --html FILE")
     how = Request(
         runs=runs,
         concurrency=_read_numbers("--concurrency", concurrency),

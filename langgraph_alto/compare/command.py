@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from langgraph_alto.compare.against import against, load_report
 from langgraph_alto.compare.comparison import About, Comparison, Request
 from langgraph_alto.compare.inputs import Case, read_inputs
+from langgraph_alto.compare.page import require_libraries, to_html
 from langgraph_alto.compare.recording import Recording
 from langgraph_alto.compare.report import Report
 from langgraph_alto.compare.summary import print_summary
@@ -53,8 +53,11 @@ def prepare(
 
     Raises:
         InputsError: A file can't be read or written.
+        OptionError: The libraries of the page are not installed.
     """
     cases = read_inputs(inputs)
+    if files.get("html_file") is not None:
+        require_libraries()
     outputs = [files.get("json_file"), files.get("html_file"), how.record]
     refuse_bad_files([str(path) for path in outputs if path is not None])
     return CompareRequest(
@@ -167,6 +170,23 @@ def _teller(progress: Progress) -> Callable[[str, int, int], None]:
     return tell
 
 
+def prepare_redrawing(report_file: str, html_file: str) -> Callable[[], int]:
+    """Read a report that `--json` wrote; what is returned writes its page.
+
+    Raises:
+        InputsError: The report can't be read, or the page not written.
+        OptionError: The libraries of the page are not installed.
+    """
+    report = load_report(report_file)
+    require_libraries()
+    refuse_bad_files([html_file])
+
+    def redraw() -> int:
+        _write_page(report, html_file)
+        return 0
+
+    return redraw
+
+
 def _write_page(report: Report, path: str) -> None:
-    page = import_module("langgraph_alto.compare.page")  # its libraries are for `--html` only
-    Path(path).write_text(page.page(report), encoding="utf-8")
+    Path(path).write_text(to_html(report), encoding="utf-8")

@@ -5,7 +5,8 @@ Rules
 1. The walk begins with the part of the run that ended last, and goes back to its start.
 2. From a span's start it goes on where the span was held up:
    - it ran ahead, or steps are unknown: at the input that was there last, that is at the
-     producer, at the time of the partial output; or at the producer's end, if it started later;
+     producer, at the time of the partial output; or at the producer's end, if it started later
+     (unless the flow `follows_items`);
    - otherwise at what ended last in the steps before, which is what a superstep waits for.
    The time until the start is *waiting*.
 3. Inside a span that has parts, the same walk divides the part of it that is on the path. What
@@ -145,7 +146,7 @@ def _last_input(flow: Flow, span: Span) -> tuple[Span, float] | None:
         ready = flow.ready_at(link)
         if producer is None or ready is None or flow.container_of(producer) != level:
             continue
-        if ready < producer.end <= span.start + SLACK:
+        if ready < producer.end <= span.start + SLACK and not flow.follows_items:
             ready = producer.end  # it was not started while its producer ran: that held it up
         if ready <= span.start + SLACK:
             found.append((producer, ready))

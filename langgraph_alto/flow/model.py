@@ -109,6 +109,9 @@ class Span:
 class Flow:
     """One run. `duration` is in seconds, or None for the end of the last span.
 
+    With `follows_items` the critical path goes on to a partial output even where the span began
+    only when its producer had ended: what that took is waiting, and not the producer's work.
+
     Example:
         >>> plan = Span("a", "plan", 0.0, 2.0, ticks=(Tick(1.0, 0),))
         >>> work = Span("b", "work", 1.5, 3.0, links=(Link("a", 0),))
@@ -122,6 +125,7 @@ class Flow:
     executor: str = ""
     duration: float | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    follows_items: bool = False
 
     @cached_property
     def by_id(self) -> Mapping[str, Span]:
