@@ -513,3 +513,29 @@ class TestChunksThatAreNotSettled:
         _, alto = both(build)
         assert alto.chunks[-1][1]["done"] == ["a", "b", "c"]
         assert alto.report.started == 0
+
+
+def test_a_record_tells_what_is_held_although_nothing_may_run_ahead() -> None:
+    def build(clock: VirtualClock) -> Any:
+        async def quick(state: State) -> State:
+            return {"a": 1}
+
+        async def slow(state: State) -> State:
+            await asyncio.sleep(1)
+            return {"b": 1}
+
+        async def after(state: State) -> State:
+            return {"c": state["a"]}
+
+        builder = StateGraph(State)
+        builder.add_node("quick", quick)
+        builder.add_node("slow", slow)
+        builder.add_node("after", after, metadata={"alto": {"effects": "once"}})
+        builder.add_edge(START, "quick")
+        builder.add_edge(START, "slow")
+        builder.add_edge("quick", "after")
+        return builder
+
+    _, alto = both(build)
+    assert alto.report.started == 0
+    assert alto.report.held == {"declared once": 1}

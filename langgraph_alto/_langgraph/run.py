@@ -311,7 +311,12 @@ class Run(Watching):
         if self._edges_gain is None:
             spec, verdicts = self._facts()
             running = Counter(t.name for t in self.loop.tasks.values())
-            held = {name for name, verdict in verdicts.items() if verdict.rank is Rank.HELD}
+            # A record counts what is held, so there the step is told even if nothing else is.
+            held = (
+                set[str]()
+                if self.recording
+                else {name for name, verdict in verdicts.items() if verdict.rank is Rank.HELD}
+            )
             self._edges_gain = chaos.active is not None or gains(spec, running, held)
         return self._edges_gain
 

@@ -356,7 +356,8 @@ def _verdict(
         return model.Verdict(code="results_differ", sentence=sentence, margin=verdict.margin)
     sentence = verdict.sentence
     if results.compared:
-        sentence = f"{sentence} All {results.compared} results are equal."
+        equal = "The result is" if results.compared == 1 else f"All {results.compared} results are"
+        sentence = f"{sentence} {equal} equal."
     if any(results.failed.values()):
         sentence += (
             f" {results.failed['langgraph']} runs failed on LangGraph, "

@@ -161,7 +161,8 @@ def verdict_of(ratio: Ratio | None, noise: Noise, pairs: int) -> Verdict:
         return Verdict(code="no_data", sentence="No pair of runs finished.", margin=margin)
     interval = f"{ratio.value:.2f} times LangGraph's ({ratio.low:.2f} to {ratio.high:.2f})"
     if pairs < PAIRS:
-        sentence = f"No difference shown: {pairs} pairs of runs are too few ({PAIRS} are needed)."
+        few = "1 pair of runs is" if pairs == 1 else f"{pairs} pairs of runs are"
+        sentence = f"No difference shown: {few} too few ({PAIRS} are needed)."
         return Verdict(code="no_difference", sentence=sentence, margin=margin)
     if ratio.low <= 1.0 <= ratio.high or abs(ratio.value - 1.0) <= margin:
         sentence = f"No difference shown: ALTO's latency is {interval}."
