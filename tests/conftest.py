@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from langgraph_alto.core.effects import Verdict
-from langgraph_alto.core.events import Command, Event
 from langgraph_alto.core.invariants import check
 from langgraph_alto.core.scheduler import Scheduler
 from langgraph_alto.core.tasks import RunPolicy
+from tests.helpers.checked import Checked, MakeScheduler
 
 # The same examples in every run: a red test is red again, on any machine.
 settings.register_profile("alto", deadline=None, derandomize=True, database=None)
@@ -23,25 +22,6 @@ settings.load_profile("alto")
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@dataclass
-class Checked:
-    """A scheduler whose every event is followed by a look at the invariants."""
-
-    scheduler: Scheduler
-    now: float = 0.0
-    log: list[Command] = field(default_factory=list)
-
-    def __call__(self, event: Event) -> list[Command]:
-        self.now += 1.0
-        commands = self.scheduler.handle(event, self.now)
-        check(self.scheduler, commands)
-        self.log += commands
-        return commands
-
-
-MakeScheduler = Callable[..., Checked]
 
 
 @pytest.fixture

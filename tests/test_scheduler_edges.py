@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Checked, MakeScheduler
 
 from langgraph_alto.core.effects import Rank, Verdict
 from langgraph_alto.core.events import (
@@ -30,6 +29,7 @@ from langgraph_alto.core.outlook import fills_at, gains
 from langgraph_alto.core.scheduler import History
 from langgraph_alto.core.spec import ChannelSpec, GraphSpec, Names, NodeSpec, RouterSpec
 from langgraph_alto.core.tasks import RunPolicy
+from tests.helpers.checked import Checked, MakeScheduler
 
 FREE = Verdict(
     rank=Rank.FREE, reason="", detail="", unlock=None, may_interrupt=False, needs_identity=False
