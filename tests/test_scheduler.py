@@ -36,6 +36,7 @@ from langgraph_alto.core.scheduler import (
 )
 from langgraph_alto.core.tasks import TRANSITIONS, RunPolicy, State
 from langgraph_alto.errors import AltoError, InvariantViolated
+from tests.helpers.checked import Checked, MakeScheduler
 
 FREE = Verdict(
     rank=Rank.FREE, reason="", detail="", unlock=None, may_interrupt=False, needs_identity=False
