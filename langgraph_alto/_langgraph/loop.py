@@ -17,6 +17,7 @@ from langgraph.channels import NamedBarrierValue, NamedBarrierValueAfterFinish, 
 from langgraph.pregel import Pregel
 
 from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.adopted import AdoptedBody
 from langgraph_alto._langgraph.observing import failed_to_begin
 from langgraph_alto._langgraph.rebinding import rebind
 from langgraph_alto._langgraph.run import Run, Settings
@@ -58,13 +59,17 @@ class Futures(names.FuturesDict[Any, Any]):
 
     LangGraph's clears its event with each future that is added, and is then woken by the next
     task that ends. Adopted tasks end in their turn, and after a failure there is none: they
-    wait for the runner to cut them off.
+    wait for the runner to cut them off. A step without any is LangGraph's, whatever it forgets.
     """
+
+    has_adopted = False
 
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, value)
+        if isinstance(getattr(value, "proc", None), AdoptedBody):
+            self.has_adopted = True
         with self.lock:
-            if self.should_stop(self.failed):
+            if self.has_adopted and self.should_stop(self.failed):
                 self.event.set()
 
 
