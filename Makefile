@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two processes; the tests of a file stay together.
+BESIDE := -n 2 --dist loadfile
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help install demo test quick test-jaeger lint docs compat chaos fuzz bench full clean
@@ -25,10 +27,10 @@ lint: install  ## Style, and strict types of the package.
 	$(BIN)/mypy
 
 test: lint  ## Lint, types and all tests but the long tables of `make full`.
-	$(BIN)/python -m pytest -m 'not full'
+	$(BIN)/python -m pytest $(BESIDE) -m 'not full'
 
 quick: install  ## The tests that take no time.
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(BESIDE) -m 'not slow'
 
 test-jaeger: install  ## The examples' traces in a Jaeger (JAEGER_ADDRESS, or `jaeger` on PATH).
 	TEST_JAEGER=all $(BIN)/python -m pytest tests/test_jaeger.py

@@ -86,7 +86,7 @@ def test_spans_equal_the_record_on_a_few_graphs(kept: InMemorySpanExporter) -> N
 @pytest.mark.timeout(240)
 def test_spans_equal_the_record_on_200_graphs(kept: InMemorySpanExporter) -> None:
     seen = check(MANY, kept)
-    assert min(seen["adopted"], seen["discarded"]) > 100
+    assert min(seen["adopted"], seen["discarded"]) > 50
 
 
 @pytest.mark.slow

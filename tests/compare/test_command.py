@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import textwrap
@@ -181,6 +182,8 @@ def in_a_process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[s
         text=True,
         timeout=50,
         check=False,
+        # Where the tests run in the background, a shell has made them, and so this, deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
