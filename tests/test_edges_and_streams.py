@@ -416,7 +416,7 @@ class TestStreams:
 
             async def section(arg: dict[str, Any]) -> Any:
                 for query in range(2):
-                    await asyncio.sleep(1)
+                    await asyncio.sleep(1 + arg["section"] / 10)  # no two end at once
                     yield AddableDict(subs=[(arg["section"], query)])
 
             async def query(arg: dict[str, Any]) -> State:
