@@ -6,6 +6,7 @@ import asyncio
 import logging
 import operator
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict, cast
@@ -22,6 +23,7 @@ from langgraph.types import Command, RetryPolicy, Send
 
 from compat.fuzz.clock import VirtualClockLoop, run_virtual
 from langgraph_alto import accelerate, record
+from langgraph_alto._langgraph import pool
 from langgraph_alto._langgraph.adopted import AdoptedBody
 from langgraph_alto._langgraph.loop import Futures
 from langgraph_alto.testing import VirtualClock
@@ -430,3 +432,66 @@ def test_a_failure_is_not_forgotten_where_adopted_tasks_wait_for_its_end(is_adop
     assert event.is_set()
     futures[other] = task
     assert event.is_set() is is_adopted  # LangGraph forgets it
+
+
+# Seed 5139. The task that ran ahead fails as soon as LangGraph begins it, and those that were begun
+# beside it could have no thread by then. They were cut off; under LangGraph they had long begun.
+
+
+def test_a_task_that_runs_ahead_and_fails_cuts_off_none_that_would_have_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fan_out(state: State) -> Command[str]:
+        return Command(goto=[Send("worker", {"found": [name]}) for name in ("bad", "good")])
+
+    def slow(state: State) -> State:
+        assert both_begun.wait(20)
+        return {"found": ["slow"]}
+
+    def worker(state: State) -> State:
+        name = state["found"][0]
+        if name == "bad":
+            bad_begun.set()
+            raise ValueError(name)
+        assert bad_begun.wait(20)
+        both_begun.set()
+        assert failed.wait(20)  # else it could end first, and be handed out first
+        return {"found": [name]}
+
+    class Saver(InMemorySaver):
+        def put_writes(
+            self,
+            config: RunnableConfig,
+            writes: Sequence[tuple[str, Any]],
+            task_id: str,
+            task_path: str = "",
+        ) -> None:
+            super().put_writes(config, writes, task_id, task_path)
+            if any(channel == "__error__" for channel, _ in writes):
+                failed.set()
+
+    def begin_late(work: Any) -> None:
+        future, _, args, _ = work
+        if len(args) > 1 and getattr(args[1], "path", ())[:2] == ("__pregel_push", 1):
+            # Its thread comes so late that a runner that does not wait for it cuts it off.
+            failed.wait(20)
+            cut_off = threading.Event()
+            future.add_done_callback(lambda _: cut_off.set())
+            cut_off.wait(0.05)
+        carry_out(work)
+
+    bad_begun, both_begun, failed = threading.Event(), threading.Event(), threading.Event()
+    carry_out = pool._carry_out
+    monkeypatch.setattr(pool, "_carry_out", begin_late)
+    builder = StateGraph(State)
+    for name, body in [("fan_out", fan_out), ("slow", slow), ("worker", worker)]:
+        builder.add_node(name, body, metadata={"alto": {"effects": "idempotent"}})
+    builder.add_edge(START, "fan_out")
+    builder.add_edge(START, "slow")
+    graph = accelerate(builder.compile(Saver()))
+    config: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    with record() as runs, pytest.raises(ValueError, match="bad"):
+        graph.invoke({"found": []}, config)
+    assert runs[0].adopted == 2
+    tasks = graph.get_state(config).tasks
+    assert [(task.error, task.result) for task in tasks[1:]] == [(None, {"found": ["good"]})]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from types import FrameType
@@ -54,6 +55,13 @@ def _name_of_caller(frame: FrameType) -> str | None:
     return graph.get_name() if isinstance(graph, Pregel) else None
 
 
+_MOST_PATIENCE = 1.0
+"""Seconds that a failure waits at most for its siblings to begin: savers may keep the threads."""
+
+_GLANCE = 1e-4
+"""Seconds between two looks at what has begun: a future tells nobody."""
+
+
 class Futures(names.FuturesDict[Any, Any]):
     """The futures of a step, which also wake the runner if one fails while others are added.
 
@@ -63,14 +71,41 @@ class Futures(names.FuturesDict[Any, Any]):
     """
 
     has_adopted = False
+    added = 0
+
+    def __init__(self, event: Any, callback: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(event, callback, *args, **kwargs)
+        runner = getattr(callback(), "__self__", None)
+        if isinstance(runner, AltoRunner):
+            runner.futures = weakref.ref(self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, value)
+        self.added += value is not None
         if isinstance(getattr(value, "proc", None), AdoptedBody):
             self.has_adopted = True
         with self.lock:
             if self.has_adopted and self.should_stop(self.failed):
                 self.event.set()
+
+    def let_begin(self, threads: int) -> None:
+        """Before a failure cuts the others off: wait until they have begun, on so many threads.
+
+        A body that ran ahead fails as soon as its real task begins, so siblings that were given
+        a thread may not have taken it. Under LangGraph they would have, while that body ran;
+        and one that has begun is not cut off in a synchronous run.
+        """
+        with self.lock:
+            if not self.has_adopted or not self.should_stop(self.failed):
+                return
+            others = len(self.done) - 1  # what ended before left its thread to the next
+        late = max(0, self.added - threads - others)
+        until = time.monotonic() + _MOST_PATIENCE
+        while time.monotonic() < until:
+            tasks = [future for future, task in list(self.items()) if task is not None]
+            if sum(not (future.running() or future.done()) for future in tasks) <= late:
+                return
+            time.sleep(_GLANCE)
 
 
 # LangGraph's method with one name in it replaced: it makes the checkpoint inside.
@@ -219,6 +254,9 @@ class AltoRunner(names.PregelRunner):
     langgraphs_tick: Any = rebind(names.PregelRunner.tick, FuturesDict=Futures)
     langgraphs_atick: Any = rebind(names.PregelRunner.atick, FuturesDict=Futures)
 
+    futures: Callable[[], Futures | None] = staticmethod(lambda: None)
+    """The futures of the step that runs, or None."""
+
     def _alto(self) -> Run | None:
         put_writes = self.put_writes()
         return getattr(getattr(put_writes, "__self__", None), "alto", None)
@@ -232,7 +270,11 @@ class AltoRunner(names.PregelRunner):
         return ticking if run.is_alone else self._tick(run, ticking)
 
     def _tick(self, run: SyncRun, ticking: Iterator[None]) -> Iterator[None]:
-        yield from ticking
+        for _ in ticking:
+            yield
+            futures = self.futures()
+            if futures is not None:
+                futures.let_begin(run.langgraphs_threads)
         run.confirm_head()
 
     def atick(self, tasks: Any, **kwargs: Any) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from langgraph.types import PregelExecutableTask
 
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.ahead import AheadTask, GaveUp
-from langgraph_alto._langgraph.pool import GrowingPool
+from langgraph_alto._langgraph.pool import FEW, GrowingPool
 from langgraph_alto._langgraph.recorder import CUSTOM, STREAM, Emission, Player
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import head_id, thread_config
@@ -41,6 +41,7 @@ class SyncRun(Run):
         self._timers: list[threading.Timer] = []
         limit = loop.config.get("max_concurrency")
         self._permits = threading.BoundedSemaphore(limit) if limit else None
+        self.langgraphs_threads: int = limit or FEW
         if self.policy.off is None:
             # An adopted task keeps a thread until its turn has come, so each must have one:
             # else those that wait could keep the one whose turn it is from beginning.
