@@ -86,7 +86,8 @@ def test_a_run(graphs: str, tmp_path: Path, executor: str) -> None:
     done = trace(f"{graphs}:graph", "--input", given, "--html", str(html), "--executor", executor)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(re.findall(r"work plan\.items\[\d\]", done.stdout)) >= 3
-    assert ("ran ahead 3" in done.stdout) == (executor == "alto")
+    # Two at least: the last item's task may be real before it could start early.
+    assert bool(re.search(r"ran ahead [23]", done.stdout)) == (executor == "alto")
     page = html.read_text("utf-8")
     assert '"executor":"' + {"alto": "ALTO", "langgraph": "LangGraph"}[executor] in page
     assert "xyzzy" not in page + done.stdout

@@ -209,7 +209,8 @@ class _Reader:
         channels = frozenset(_listed(node.channels))
         reads, reads_how = self._reads(name, node, declared, subgraph)
         writes, writes_how, outcome = self._written(name, node, declared, writers, subgraph)
-        narrows = isinstance(node.channels, list) and node.mapper is None
+        # A cache's key is made of the whole input, before the body begins.
+        narrows = isinstance(node.channels, list) and not (node.mapper or node.cache_policy)
         facts = self.scan.bodies[name]
         return NodeSpec(
             name=name,

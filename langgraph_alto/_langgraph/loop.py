@@ -84,8 +84,10 @@ class Futures(names.FuturesDict[Any, Any]):
         self.added += value is not None
         if isinstance(getattr(value, "proc", None), AdoptedBody):
             self.has_adopted = True
+        if not self.has_adopted:
+            return
         with self.lock:
-            if self.has_adopted and self.should_stop(self.failed):
+            if self.should_stop(self.failed):
                 self.event.set()
 
     def let_begin(self, threads: int) -> None:
@@ -148,12 +150,14 @@ class _AltoLoop:
         self, task_id: str, writes: Sequence[tuple[str, Any]], *, cached: bool = False
     ) -> None:
         super().put_writes(task_id, writes, cached=cached)  # type: ignore[misc]
-        if self.alto is not None and writes and task_id != names.NULL_TASK_ID:
-            self.alto.task_ended(task_id, writes)
+        alto = self.alto
+        if alto is None or alto.is_alone or not writes or task_id == names.NULL_TASK_ID:
+            return
+        alto.task_ended(task_id, writes)
 
     def _put_checkpoint(self, metadata: Any) -> None:
         alto = self.alto
-        if alto is None or metadata is self.checkpoint_metadata:
+        if alto is None or alto.is_alone or metadata is self.checkpoint_metadata:
             super()._put_checkpoint(metadata)  # type: ignore[misc]
             return
         reserved = alto.reservation.take(self.step)
@@ -265,9 +269,11 @@ class AltoRunner(names.PregelRunner):
         run = self._alto()
         if not isinstance(run, SyncRun) or run.policy.off is not None:
             return super().tick(tasks, **kwargs)
-        run.step_timeout(kwargs.get("timeout"))
-        ticking: Iterator[None] = self.langgraphs_tick(self._without_finished(run, tasks), **kwargs)
-        return ticking if run.is_alone else self._tick(run, ticking)
+        if (timeout := kwargs.get("timeout")) is not None:
+            run.step_timeout(timeout)
+        if run.is_alone:
+            return super().tick(tasks, **kwargs)
+        return self._tick(run, self.langgraphs_tick(self._without_finished(run, tasks), **kwargs))
 
     def _tick(self, run: SyncRun, ticking: Iterator[None]) -> Iterator[None]:
         for _ in ticking:
@@ -282,11 +288,11 @@ class AltoRunner(names.PregelRunner):
         if not isinstance(run, AsyncRun) or run.policy.off is not None:
             return super().atick(tasks, **kwargs)
         run.use_astream = self.use_astream
-        run.step_timeout(kwargs.get("timeout"))
-        ticking: AsyncIterator[None] = self.langgraphs_atick(
-            self._without_finished(run, tasks), **kwargs
-        )
-        return ticking if run.is_alone else self._atick(run, ticking)
+        if (timeout := kwargs.get("timeout")) is not None:
+            run.step_timeout(timeout)
+        if run.is_alone:
+            return super().atick(tasks, **kwargs)
+        return self._atick(run, self.langgraphs_atick(self._without_finished(run, tasks), **kwargs))
 
     async def _atick(self, run: AsyncRun, ticking: AsyncIterator[None]) -> AsyncIterator[None]:
         async for _ in ticking:

@@ -25,7 +25,7 @@ from langgraph_alto._langgraph.rebinding import rebind
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import AsyncRun
 from langgraph_alto._langgraph.run_sync import SyncRun
-from langgraph_alto._langgraph.seam import AltoPregel
+from langgraph_alto._langgraph.seam import AltoPregel, class_before, copy_as
 from langgraph_alto._langgraph.streaming import passing_by, streams, with_steps
 from langgraph_alto.core.events import Adopt, Discard
 from langgraph_alto.core.spec import Names
@@ -343,14 +343,12 @@ def probed(graph: G) -> G:
 
     A graph that was accelerated stays so; any other runs on LangGraph's own executor.
     """
-    original: type[Any] = type(graph)
+    original = class_before(graph)
     loops: dict[str, Any]
     attributes: dict[str, Any] = {}
     kind: type[Any] = _ProbedPregel
     if isinstance(graph, AltoPregel):
         settings = graph._alto_settings
-        bases = [b for b in original.__bases__ if not issubclass(b, AltoPregel)]
-        original = bases[0] if bases else Pregel
         kind, attributes = AltoPregel, {"_alto_settings": settings}
         loops = {
             "SyncPregelLoop": partial(_ProbedAltoSyncLoop, settings=settings),
@@ -367,17 +365,4 @@ def probed(graph: G) -> G:
     attributes["astream"] = rebind(Pregel.astream, **loops)
     part = type(kind.__name__, (kind,), attributes)
     made = type(original.__name__, (part,) if original is Pregel else (original, part), {})
-    copied: G = object.__new__(made)
-    copied.__dict__.update(graph.__dict__)
-    copied.nodes = {name: _probed_node(node) for name, node in graph.nodes.items()}
-    return copied
-
-
-def _probed_node(node: Any) -> Any:
-    subgraph = node.bound
-    if not isinstance(subgraph, Pregel):
-        return node
-    inner = probed(subgraph)
-    return node.copy(
-        {"bound": inner, "subgraphs": [inner if s is subgraph else s for s in node.subgraphs]}
-    )
+    return copy_as(made, graph, lambda _, subgraph: probed(subgraph))

@@ -123,10 +123,13 @@ class Run(Watching):
             and self.partials is None
             and self.observing is None
         )
+        self._may_be_alone = not self.recording and self.partials is None
         self.is_alone = False
         """Whether nothing can run ahead in this step: it has one task, which does not stream."""
         self._step_told = False
         self._in_step = False
+        self._plain: dict[str, bool] = {}
+        """Which nodes have nothing beside them when they are the only task."""
         self._ended: dict[str, Sequence[tuple[str, Any]]] = {}
         self._told: set[str] = set()
         self._spec: GraphSpec | None = None
@@ -147,20 +150,22 @@ class Run(Watching):
         if self._is_quiet:
             return
         self._in_step = True
-        self.context = copy_context()
-        if (
-            self.is_idle
-            and len(tasks) == 1
-            and not self.recording
-            and chaos.active is None
-            and self.partials is None
-            and not self._streams(tasks)
-        ):
-            # Nothing runs ahead, and nothing can beside a single task that does not stream.
-            self.is_alone = True
+        self.is_alone = len(tasks) == 1 and self._is_alone(tasks)
+        if self.is_alone:
             self._tell_observer()
-            return
-        self.is_alone = False
+        else:
+            self._begin_step(tasks)
+
+    def _is_alone(self, tasks: dict[str, PregelExecutableTask]) -> bool:
+        (task,) = tasks.values()
+        is_plain = self._plain.get(task.name)
+        if is_plain is None:
+            is_plain = self._plain[task.name] = self._may_be_alone and not self._streams(tasks)
+        return is_plain and self.is_idle and chaos.active is None
+
+    def _begin_step(self, tasks: dict[str, PregelExecutableTask]) -> None:
+        """A step in which something may run ahead, or is watched."""
+        self.context = copy_context()
         with self.lock:
             self._step_told = False
             self._edges_gain = None
@@ -224,7 +229,7 @@ class Run(Watching):
 
     def task_ended(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> None:
         """A task's writes are final, and LangGraph is about to commit them."""
-        if self.is_alone or not self._in_step or self.is_closed:
+        if not self._in_step or self.is_closed:
             return
         end, sends = self._read_writes(writes)
         if self.partials is not None:
@@ -770,13 +775,13 @@ class Run(Watching):
             if task_id not in self._ended and task_id not in self._adopted_by_task:
                 self._spans[task_id] = self._note(task.name, self.loop.step)
 
-    def step_timeout(self, timeout: float | None) -> None:
+    def step_timeout(self, timeout: float) -> None:
         """LangGraph's runner told the time limit of a step.
 
         It counts from the step's beginning, so a body that began earlier could pass where
         LangGraph's would not: no run-ahead under such a limit.
         """
-        if timeout is not None and self.policy.off is None:
+        if self.policy.off is None:
             self.policy = replace(self.policy, off="step_timeout")
             self.report.accelerated = False
             self.report.fallbacks.append("step_timeout")

@@ -42,21 +42,26 @@ class SyncRun(Run):
         limit = loop.config.get("max_concurrency")
         self._permits = threading.BoundedSemaphore(limit) if limit else None
         self.langgraphs_threads: int = limit or FEW
-        if self.policy.off is None:
-            # An adopted task keeps a thread until its turn has come, so each must have one:
-            # else those that wait could keep the one whose turn it is from beginning.
-            self._replace_pool(limit or REAL_THREADS + self.policy.max_ahead)
+        self._may_be_alone = self._may_be_alone and self._permits is None
+        self._has_pool = self.policy.off is not None
 
-    def _replace_pool(self, threads: int) -> None:
+    def _replace_pool(self) -> None:
+        # An adopted task keeps a thread until its turn has come, so each must have one: else
+        # those that wait could keep the one whose turn it is from beginning.
+        limit = self.loop.config.get("max_concurrency")
+        threads = limit or REAL_THREADS + self.policy.max_ahead
         background = self.loop.submit.__self__
         background.executor = background.stack.enter_context(GrowingPool(threads))
+        self._has_pool = True
 
     # Bodies --------------------------------------------------------------------------------
 
-    def began_step(self) -> None:
-        super().began_step()
+    def _begin_step(self, tasks: dict[str, PregelExecutableTask]) -> None:
+        if not self._has_pool:
+            self._replace_pool()
+        super()._begin_step(tasks)
         if self._permits is not None and self.policy.off is None:
-            for task in self.loop.tasks.values():
+            for task in tasks.values():
                 if not task.writes and task.id not in self._adopted_by_task:
                     object.__setattr__(task, "proc", _WithPermit(self._permits, task))
 

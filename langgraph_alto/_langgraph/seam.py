@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -60,29 +61,48 @@ def _accelerated_class(original: type[Any], settings: Settings) -> type[Any]:
     return built
 
 
-def accelerate_graph(graph: G, settings: Settings) -> G:
-    """A copy of the graph, and of its node subgraphs, that runs on ALTO."""
-    original: type[Any] = type(graph)
-    if isinstance(graph, AltoPregel):
-        # Accelerated before: with new settings, from the class it had then.
-        bases = [b for b in type(graph).__bases__ if not issubclass(b, AltoPregel)]
-        original = bases[0] if bases else Pregel
-    accelerated: G = object.__new__(_accelerated_class(original, settings))
-    accelerated.__dict__.update(graph.__dict__)
-    accelerated.nodes = {
-        name: _accelerate_node(name, node, settings) for name, node in graph.nodes.items()
-    }
-    return accelerated
+def class_before(graph: Pregel[Any, Any, Any, Any]) -> type[Any]:
+    """The class that a graph had before it was accelerated; its own if it was not."""
+    if not isinstance(graph, AltoPregel):
+        return type(graph)
+    return next((b for b in type(graph).__bases__ if not issubclass(b, AltoPregel)), Pregel)
 
 
-def _accelerate_node(name: str, node: Any, settings: Settings) -> Any:
+def copy_as(kind: type[Any], graph: G, inner: Callable[[str, Any], Any]) -> G:
+    """A copy of a graph in another class; `inner` makes those of its node subgraphs.
+
+    Args:
+        kind: The class of the copy.
+        graph: The graph; it is left as it is.
+        inner: Called with a node's name and the subgraph that is the node's body.
+    """
+    copied: G = object.__new__(kind)
+    copied.__dict__.update(graph.__dict__)
+    copied.nodes = {name: _copy_node(name, node, inner) for name, node in graph.nodes.items()}
+    return copied
+
+
+def _copy_node(name: str, node: Any, inner: Callable[[str, Any], Any]) -> Any:
     subgraph = node.bound
     if not isinstance(subgraph, Pregel):
         return node
-    path = (*(settings.path or ()), name)
-    inner = accelerate_graph(subgraph, replace(settings, name=name, path=path))
-    subgraphs = [inner if s is subgraph else s for s in node.subgraphs]
-    return node.copy({"bound": inner, "subgraphs": subgraphs})
+    made = inner(name, subgraph)
+    return node.copy(
+        {"bound": made, "subgraphs": [made if s is subgraph else s for s in node.subgraphs]}
+    )
+
+
+def accelerate_graph(graph: G, settings: Settings) -> G:
+    """A copy of the graph, and of its node subgraphs, that runs on ALTO.
+
+    One that was accelerated before gets the new settings, and the class it had then.
+    """
+
+    def inner(name: str, subgraph: Any) -> Any:
+        path = (*(settings.path or ()), name)
+        return accelerate_graph(subgraph, replace(settings, name=name, path=path))
+
+    return copy_as(_accelerated_class(class_before(graph), settings), graph, inner)
 
 
 _warned = False

@@ -50,7 +50,7 @@ class Watching(HandingOut):
     def _streams(self, tasks: Mapping[str, PregelExecutableTask]) -> bool:
         if not self.asks_routers and self.partials is None and self.observing is None:
             return False
-        return any(self._may_stream(t.name) for t in tasks.values())
+        return any(self._may_stream(task.name) for task in tasks.values())
 
     def _may_stream(self, node: str) -> bool:
         bound = self.loop.nodes[node].bound

@@ -13,7 +13,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph_alto._langgraph.graph_reader import graph_spec
 from langgraph_alto._langgraph.probe import probed
 from langgraph_alto._langgraph.provenance import Provenance
-from langgraph_alto._langgraph.seam import AltoPregel, accelerate
+from langgraph_alto._langgraph.seam import AltoPregel, accelerate, class_before, copy_as
 from langgraph_alto.options import Options
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -103,23 +103,7 @@ def plain(graph: Graph) -> Graph:
     """A graph without acceleration; itself if it has none."""
     if not isinstance(graph, AltoPregel):
         return graph
-    original: type[Any] = next(
-        (b for b in type(graph).__bases__ if not issubclass(b, AltoPregel)), Pregel
-    )
-    made: Graph = object.__new__(original)
-    made.__dict__.update(graph.__dict__)
-    made.nodes = {name: _plain_node(node) for name, node in graph.nodes.items()}
-    return made
-
-
-def _plain_node(node: Any) -> Any:
-    inner = node.bound
-    if not isinstance(inner, AltoPregel):
-        return node
-    made = plain(inner)
-    return node.copy(
-        {"bound": made, "subgraphs": [made if s is inner else s for s in node.subgraphs]}
-    )
+    return copy_as(class_before(graph), graph, lambda _, inner: plain(inner))
 
 
 Progress = Callable[[str, int, int], None]

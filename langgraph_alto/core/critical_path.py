@@ -289,22 +289,21 @@ class Run:
         """The chain that decided a latency of so many seconds."""
         if not self._by_end:
             return Chain(last=latency)
-        at: int | None = self._by_end[-1]
+        at = self._by_end[-1]
         seconds: dict[int, float] = {}
         waits: list[Wait] = []
-        assert at is not None
-        last = latency - self.bodies[at].ended
         until = self.bodies[at].ended
-        while at is not None and at not in seconds:
+        last = latency - until
+        while True:
             body = self.bodies[at]
             seconds[at] = max(0.0, until - body.began)
             wait = self.wait(at)
-            if wait.source is None:
+            source = None if wait.source is None else self._last_inside(wait.source)
+            if source is None or source in seconds:  # bodies of no length may name each other
                 return Chain(seconds, tuple(waits[::-1]), body.began, last)
             waits.append(wait)
             until = wait.ready
-            at = self._last_inside(wait.source)
-        return Chain(seconds, tuple(waits[::-1]), 0.0, last)  # pragma: no cover - goes round
+            at = source
 
 
 def _is_start(body: Body) -> bool:

@@ -148,6 +148,7 @@ class TaskSpan:
     _is_in_stream = False
     _count = 0
     _links: Sequence[Link] = ()
+    _as_input: tuple[Link, str] | None = None
     _reason = ""
     _saved = 0
     _emitted_bytes = 0
@@ -240,7 +241,7 @@ class TaskSpan:
 
     def _link(self, facts: TaskBegan, base: dict[str, Any], now: int) -> list[Link]:
         ready, is_open = 0, False
-        linked: list[SpanContext] = []
+        linked: list[tuple[Link, str]] = []
         for producer in facts.producers:
             if not isinstance(producer, TaskSpan):
                 continue
@@ -248,7 +249,7 @@ class TaskSpan:
             is_open = is_open or producer.ended_ns is None
             ready = max(ready, there or 0)
             if producer.span_context is not None:
-                linked.append(producer.span_context)
+                linked.append(producer.as_input(producer.span_context))
         base[a.INPUT_OPEN] = is_open
         if ready:
             waited = max(0, now - ready)
@@ -258,11 +259,17 @@ class TaskSpan:
         if facts.index is not None:
             base[a.INPUT_INDEX] = facts.index
         if linked:
-            base[a.INPUT_SPAN] = f"{linked[0].span_id:016x}"
+            base[a.INPUT_SPAN] = linked[0][1]
         if facts.input_count > 1:
             base[a.INPUT_COUNT] = facts.input_count
         # Viewers drop a link's attributes, and they cost as much as a span's: the span has them.
-        return [Link(context) for context in linked]
+        return [link for link, _ in linked]
+
+    def as_input(self, context: SpanContext) -> tuple[Link, str]:
+        """The link to its span and the span's id: made once for all its consumers."""
+        if self._as_input is None or self._as_input[0].context is not context:
+            self._as_input = Link(context), f"{context.span_id:016x}"
+        return self._as_input
 
     def pause(self, entered: Entered) -> None:
         """The body has yielded to its consumer."""
