@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def table(found: list[Measured]) -> Table:
     """The ratios; the one that the target is about is the last."""
-    made = Table(title="Ratios of medians, with 95 % intervals")
+    made = Table(title="Medians of ratios, with 95 % intervals")
     made.add_column("case")
     for heading in (
         "alto / langgraph",

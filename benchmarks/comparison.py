@@ -24,7 +24,7 @@ from unittest.mock import patch
 from langgraph.graph import START, StateGraph
 
 from benchmarks.cases import chains, fan_out
-from benchmarks.measure import Ratio, ratio
+from benchmarks.measure import Ratio, paired
 from langgraph_alto._langgraph.probe import Observation, observing, probed
 from langgraph_alto.compare import Report, compare
 from langgraph_alto.compare.models import Tally, counting, watching
@@ -82,8 +82,8 @@ def overhead(case: Any, repeats: int) -> tuple[Ratio, Ratio]:
                     wall[name].append(took)
                     work[name].append(spent)
     return (
-        ratio(wall["observed"], wall["plain"], rng),
-        ratio(work["observed"], work["plain"], rng),
+        paired(wall["observed"], wall["plain"], rng),
+        paired(work["observed"], work["plain"], rng),
     )
 
 

@@ -1,4 +1,4 @@
-"""Measures a case on both executors, interleaved and shuffled, and takes ratios of medians."""
+"""Measures a case on both executors, interleaved and shuffled, and takes medians of ratios."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESAMPLES = 2_000
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of medians, with the interval that holds 95 of 100 resamples."""
+    """A median of ratios, with the interval that holds 95 of 100 resamples."""
 
     value: float
     low: float
@@ -97,10 +97,10 @@ def measure(case: Case, *, scale: float = 1.0, seed: int = 0) -> Measured:
             with record() as reports:
                 results["alto"].append(run("alto"))
 
-    to_langgraph = ratio(times["alto"], times["langgraph"], rng)
-    cpu_to_langgraph = ratio(cpu_times["alto"], cpu_times["langgraph"], rng)
-    bounds = [case.bound] if case.bound is not None else None
-    to_bound = ratio(times["alto"], bounds, rng) if bounds else None
+    to_langgraph = paired(times["alto"], times["langgraph"], rng)
+    cpu_to_langgraph = paired(cpu_times["alto"], cpu_times["langgraph"], rng)
+    bound = case.bound
+    to_bound = ratio(times["alto"], bound, rng) if bound else None
     return Measured(
         case=case.key,
         target=case.target,
@@ -108,28 +108,37 @@ def measure(case: Case, *, scale: float = 1.0, seed: int = 0) -> Measured:
         to_langgraph=to_langgraph,
         cpu_to_langgraph=cpu_to_langgraph,
         to_bound=to_bound,
-        langgraph_to_bound=ratio(times["langgraph"], bounds, rng) if bounds else None,
+        langgraph_to_bound=ratio(times["langgraph"], bound, rng) if bound else None,
         equal=all(r == results["langgraph"][0] for found in results.values() for r in found),
         adopted=sum(r.adopted for r in reports),
         started=sum(r.started for r in reports),
     )
 
 
-def ratio(over: Sequence[float], under: Sequence[float], rng: random.Random) -> Ratio:
-    """The ratio of the medians of two samples.
+def ratio(over: Sequence[float], bound: float, rng: random.Random) -> Ratio:
+    """The median of a sample, to a known time.
 
     Example:
-        >>> print(ratio([2.0, 2.0, 2.0], [1.0], random.Random(1)))
+        >>> print(ratio([2.0, 2.0, 2.0], 1.0, random.Random(1)))
         2.000 [2.00, 2.00]
     """
+    return paired(over, [bound] * len(over), rng)
 
-    def resampled() -> float:
-        one = statistics.median(rng.choices(over, k=len(over)))
-        return one / statistics.median(rng.choices(under, k=len(under)))
 
-    drawn = sorted(resampled() for _ in range(RESAMPLES))
+def paired(over: Sequence[float], under: Sequence[float], rng: random.Random) -> Ratio:
+    """The median of the rounds' ratios.
+
+    The two runs of a round follow each other, and a machine that is slow for a while is slow
+    for both: the ratio of the two medians would have that in it.
+
+    Example:
+        >>> print(paired([2.0, 20.0, 4.0], [1.0, 10.0, 2.0], random.Random(1)))
+        2.000 [2.00, 2.00]
+    """
+    ratios = [one / other for one, other in zip(over, under, strict=True)]
+    drawn = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
     return Ratio(
-        statistics.median(over) / statistics.median(under),
+        statistics.median(ratios),
         drawn[round(0.025 * RESAMPLES)],
         drawn[round(0.975 * RESAMPLES) - 1],
     )

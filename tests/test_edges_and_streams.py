@@ -46,6 +46,11 @@ class State(TypedDict, total=False):
     done: Annotated[list[Any], operator.add]
 
 
+class Lists(State, total=False):
+    items: Annotated[list[Any], operator.add]  # type: ignore[misc]
+    subs: Annotated[list[Any], operator.add]  # type: ignore[misc]
+
+
 class Outcome:
     """How a run went: its result or error, its stream, its time, its report."""
 
@@ -447,6 +452,54 @@ class TestStreams:
         # All sections write `subs`, one value a step: LangGraph refuses that.
         langgraph, _ = both(build)
         assert (langgraph.error or "").startswith(InvalidUpdateError.__name__)
+
+    @pytest.mark.parametrize("looks_at_items", [False, True])
+    def test_a_producer_that_runs_ahead_feeds_others(self, looks_at_items: bool) -> None:
+        """What its router reads is settled, though `items` still grows; or it is not."""
+
+        def queries(state: Lists) -> Any:
+            return [Send("query", {"query": q}) for q in state["subs"]]
+
+        def queries_of_items(state: Lists) -> Any:
+            count = len(state["items"])
+            return [Send("query", {"query": (*q, count)}) for q in state["subs"]]
+
+        def build() -> Any:
+            async def plan(state: Lists) -> Any:
+                for section in range(2):
+                    await asyncio.sleep(1)
+                    yield AddableDict(items=[section])
+                await asyncio.sleep(10)
+
+            async def section(arg: dict[str, Any]) -> Any:
+                for query in range(2):
+                    await asyncio.sleep(1)
+                    yield AddableDict(subs=[(arg["section"], query)])
+                await asyncio.sleep(8 + arg["section"] / 10)  # no two end at once
+
+            async def query(arg: dict[str, Any]) -> State:
+                await asyncio.sleep(9 + arg["query"][0] / 100 + arg["query"][1] / 10)
+                return {"done": [arg["query"]]}
+
+            def sections(state: Lists) -> Any:
+                return [Send("section", {"section": s}) for s in state["items"]]
+
+            builder = StateGraph(Lists)
+            builder.add_node("plan", plan)
+            builder.add_node("section", section)
+            builder.add_node("query", query)
+            builder.add_edge(START, "plan")
+            builder.add_conditional_edges("plan", sections, ["section"])
+            router = queries_of_items if looks_at_items else queries
+            builder.add_conditional_edges("section", router, ["query"])
+            return builder
+
+        langgraph, alto = both(build)
+        assert langgraph.seconds == pytest.approx(12 + 10.1 + 9.11, abs=SLACK)
+        # The last query is written at 4: its section began at 2. Else at 12, with the last item.
+        last_query = 12 if looks_at_items else 4
+        assert alto.seconds == pytest.approx(last_query + 9.11, abs=SLACK)
+        assert (alto.report.started, alto.report.adopted) == (6, 6)
 
     def test_a_thousand_chunks_at_once(self) -> None:
         _, alto = both(producing(addable(*range(1000)), lambda state: "empty", between=0))

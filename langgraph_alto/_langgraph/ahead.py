@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from langgraph_alto._langgraph.foresight import SettledChannels
     from langgraph_alto._langgraph.observing import Known
     from langgraph_alto._langgraph.run import Run
+    from langgraph_alto._langgraph.streaming import Producer
     from langgraph_alto.report import Span
 
 
@@ -98,6 +99,7 @@ class AheadTask:
         self.wake_at: float | None = None
         self.span: Span | None = None
         self.seen: Known | None = None
+        self.producer: Producer | None = None
         self.task = prepare(self)
         if isinstance(send.arg, NarrowedState):
             send.arg.ask = self._ask_state

@@ -8,6 +8,8 @@ waits for the real task after all (`NarrowedState`).
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -36,7 +38,7 @@ class Gate(Runnable[Any, Any]):
         self._router = router
         self.name = getattr(router, "name", None)
         self._reader = _reader_of(router)
-        self._reads = None if facts is None else _reads_of(router, facts)
+        self._reads = None if facts is None else reads_of(router, facts)
         self._channels = frozenset() if facts is None else facts.channels
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
@@ -51,29 +53,43 @@ class Gate(Runnable[Any, Any]):
         """The router; with a narrowed state if it runs before its task is real."""
         if self._ahead.state is None or self._reads is None:
             return self._router
-        hidden = self._channels - self._reads
-        branch: Any = getattr(getattr(self._router, "func", None), "__self__", None)
-        if not hidden or branch is None:
-            return self._router
+        branch = _branch_of(self._router)
 
-        def complete() -> dict[str, Any]:
+        def ask(state: NarrowedState, key: str | None) -> None:
+            self._ahead.require_real("its router reads more of the state")
             self._ahead.state = None
             value = self._reader(config)
             passed = {} if not isinstance(input, dict) or branch.input_schema else input
-            return {**passed, **value}
+            state.complete({**passed, **value})
 
-        path = _NarrowedPath(self._ahead, branch.path, hidden, complete)
-        narrowed = branch._replace(path=path)
-        router: Any = copy.copy(self._router)
-        router.func, router.afunc = narrowed._route, narrowed._aroute
-        return router  # type: ignore[no-any-return]
+        return narrowed(self._router, self._channels - self._reads, ask)
+
+
+Ask = Callable[[NarrowedState, "str | None"], None]
+"""Called with a state and the key that it lacks, or None for the whole. It completes the state,
+or raises."""
+
+
+def narrowed(router: Runnable[Any, Any], hidden: Names, ask: Ask) -> Runnable[Any, Any]:
+    """The router, given a state that knows that it lacks the hidden keys."""
+    branch = _branch_of(router)
+    if not hidden or branch is None:
+        return router
+    path = branch._replace(path=_NarrowedPath(branch.path, hidden, ask))
+    made: Any = copy.copy(router)
+    made.func, made.afunc = path._route, path._aroute
+    return made  # type: ignore[no-any-return]
+
+
+def _branch_of(router: Any) -> Any:
+    return getattr(getattr(router, "func", None), "__self__", None)
 
 
 def _reader_of(router: Any) -> Any:
     return (getattr(router, "kwargs", None) or {}).get("reader")
 
 
-def _reads_of(router: Any, facts: RouterSpec) -> Names | None:
+def reads_of(router: Any, facts: RouterSpec) -> Names | None:
     """The channels that must be settled; a schema's mapper looks at all that it is given."""
     if not isinstance(router, names.RunnableCallable):
         return None
@@ -91,13 +107,10 @@ def _reads_of(router: Any, facts: RouterSpec) -> Names | None:
 class _NarrowedPath(Runnable[Any, Any]):
     """A router's function, given a state that knows what it lacks."""
 
-    def __init__(
-        self, ahead: AheadTask, path: Runnable[Any, Any], hidden: Names, complete: Any
-    ) -> None:
-        self._ahead = ahead
+    def __init__(self, path: Runnable[Any, Any], hidden: Names, ask: Ask) -> None:
         self._path = path
         self._hidden = hidden
-        self._complete = complete
+        self._ask = ask
         self.name = getattr(path, "name", None)
 
     def _narrow(self, value: Any) -> Any:
@@ -105,12 +118,7 @@ class _NarrowedPath(Runnable[Any, Any]):
             return value
         known = {k: v for k, v in value.items() if k not in self._hidden}
         state = NarrowedState(known, self._hidden)
-
-        def ask(key: str | None) -> None:
-            self._ahead.require_real("its router reads more of the state")
-            state.complete(self._complete())
-
-        state.ask = ask
+        state.ask = partial(self._ask, state)
         return state
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:

@@ -516,6 +516,8 @@ class Run(Watching):
             self._spans[task.id] = ahead.span
         ahead.go_on()
         self.open_gate(ahead)
+        if ahead.producer is not None:
+            ahead.producer.ask_soon()
 
     def _open_gate(self, command: OpenGate) -> None:
         ahead = self.aheads.get(command.ahead)

@@ -32,9 +32,12 @@ from langchain_core.runnables.utils import AddableDict
 from langgraph.types import PregelExecutableTask, Send
 
 from langgraph_alto._langgraph import names
+from langgraph_alto._langgraph.foresight import SettledChannels
+from langgraph_alto._langgraph.gate import narrowed, reads_of
+from langgraph_alto._langgraph.narrowed import NarrowedState
 from langgraph_alto._langgraph.policy import same_value
 from langgraph_alto.core.events import PartialOutput, SendSpec
-from langgraph_alto.core.spec import NodeSpec, Stream
+from langgraph_alto.core.spec import Names, NodeSpec, RouterSpec, Stream
 from langgraph_alto.core.streaming import Watch
 
 if TYPE_CHECKING:
@@ -86,14 +89,14 @@ def followed(
     task: PregelExecutableTask,
     facts: NodeSpec | None,
     channels: Callable[[], Channels | None],
-) -> Runnable[Any, Any]:
+) -> tuple[Runnable[Any, Any], Producer | None]:
     """A task's body, followed by whoever can make something of its chunks; else as it is.
 
     That is a `Producer` if routers can be asked about them, and what shows partial outputs.
     """
     proc: Runnable[Any, Any] = task.proc
     if not isinstance(proc, names.RunnableSeq):
-        return proc
+        return proc, None
     split = writers_begin(run.loop.nodes[task.name], proc)
     writers = proc.steps[split:]
     producer = None
@@ -104,18 +107,19 @@ def followed(
     found = (producer, run.tap(task), run.emissions(key, task))
     followers = [f for f in found if f is not None]
     if not followers:
-        return proc
+        return proc, None
     if split == 1 and streams(proc.steps[0]):
         body: Runnable[Any, Any] = proc.steps[0]
         for follower in reversed(followers):
             body = passing_by(body, follower)
-        return with_steps(proc, [body, *writers])
+        return with_steps(proc, [body, *writers]), producer
     if producer is None or not run.speculates:
-        return proc
+        return proc, None
     first: Runnable[Any, Any] = writers[0]
     for follower in followers:
         first = _FollowedWriter(first, follower)
-    return with_steps(proc, [*proc.steps[:split], first, *writers[1:]], _StreamedSeq)
+    steps = [*proc.steps[:split], first, *writers[1:]]
+    return with_steps(proc, steps, _StreamedSeq), producer
 
 
 def _asks(run: Watching, facts: NodeSpec | None, writers: list[Runnable[Any, Any]]) -> bool:
@@ -201,7 +205,9 @@ class Producer:
         self._key = key
         self._task = task
         self._channels = channels
-        self._writers = _writers(run.loop.nodes[task.name], facts)
+        asked = _asked(run.loop.nodes[task.name], facts)
+        self._writers = [writer for writer, _ in asked]
+        self._narrowed = [_narrowed(writer, router) for writer, router in asked]
         self._is_whole = not any(router.waits for router in facts.routers)
         self._lock = threading.Lock()
         self._new: list[Any] = []
@@ -209,6 +215,7 @@ class Producer:
         self._is_settled = facts.stream is Stream.ADDABLE
         """Whether list elements are final when they come; else when the next one begins."""
         self._has_begun = False
+        self._has_failed = False
         self._is_timed = False
 
     async def let_others_begin(self) -> None:
@@ -249,9 +256,15 @@ class Producer:
             self.run.call_later(at, self._on_time)
         return False
 
+    def ask_soon(self) -> None:
+        """More of the state is settled: ask about what could not be asked about yet."""
+        if (self._new or self._has_failed) and not self._is_timed:
+            self._is_timed = True
+            self.run.call_later(self.run.clock(), self._on_time)
+
     def _on_time(self) -> None:
         self._is_timed = False
-        if self._new and not self.run.is_closed:
+        if (self._new or self._has_failed) and not self.run.is_closed:
             self._ask_or_wait()
 
     # Routers -------------------------------------------------------------------------------
@@ -268,6 +281,7 @@ class Producer:
             if state is None:
                 return False
             began = time.thread_time()
+            self._has_failed = False
             try:
                 sends = self._routed(state, channels)
                 probed = None
@@ -275,6 +289,7 @@ class Producer:
                     probed = self._routed(_with_one_more(state), channels)
                 given = self.watch.answered(sends, probed)
             except Exception as error:  # a router may need what is not there yet
+                self._has_failed = True
                 given = self.watch.failed(type(error).__name__)
             self.watch.rest(self.run.clock(), time.thread_time() - began)
             return self._tell(given)
@@ -315,7 +330,8 @@ class Producer:
                 names.CONFIG_KEY_READ: read,
             },
         }
-        for writer in self._writers:
+        is_narrowed = isinstance(channels, SettledChannels)
+        for writer in self._narrowed if is_narrowed else self._writers:
             writer.invoke(state, config)
         return [
             SendSpec(value.node, value.arg, value)
@@ -330,14 +346,38 @@ class Producer:
         return bool(sends)
 
 
-def _writers(node: Any, facts: NodeSpec) -> list[Runnable[Any, Any]]:
+def _asked(node: Any, facts: NodeSpec) -> list[tuple[Runnable[Any, Any], RouterSpec | None]]:
     """A node's writers, without the routers that wait for its end."""
     routers = iter(facts.routers)
-    found = []
+    found: list[tuple[Runnable[Any, Any], RouterSpec | None]] = []
     for step in node.flat_writers:
-        if isinstance(step, names.ChannelWrite) or next(routers).waits is None:
-            found.append(step)
+        router = None if isinstance(step, names.ChannelWrite) else next(routers)
+        if router is None or router.waits is None:
+            found.append((step, router))
     return found
+
+
+def read_by_routers(node: Any, facts: NodeSpec | None) -> Names:
+    """What must be settled before the routers of a task that runs ahead are asked."""
+    found: set[str] = set()
+    if facts is None or not can_be_followed(facts, speculative=True):
+        return frozenset()
+    for writer, router in _asked(node, facts):
+        if router is not None:
+            reads = reads_of(writer, router)
+            found.update(router.channels if reads is None else reads)
+    return frozenset(found)
+
+
+def _narrowed(writer: Runnable[Any, Any], router: RouterSpec | None) -> Runnable[Any, Any]:
+    reads = None if router is None else reads_of(writer, router)
+    if router is None or reads is None:
+        return writer
+    return narrowed(writer, router.channels - reads, _not_yet)
+
+
+def _not_yet(state: NarrowedState, key: str | None) -> None:
+    raise LookupError("A router looks at what is not settled yet; it is asked again later.")
 
 
 def _with_one_more(state: dict[str, Any]) -> dict[str, Any]:

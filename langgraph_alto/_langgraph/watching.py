@@ -13,12 +13,18 @@ from langgraph_alto._langgraph.foresight import SettledChannels
 from langgraph_alto._langgraph.handing_out import HandingOut
 from langgraph_alto._langgraph.observing import Emissions, Observing
 from langgraph_alto._langgraph.partials import Partials
-from langgraph_alto._langgraph.streaming import followed, is_streaming_runnable, streams
+from langgraph_alto._langgraph.streaming import (
+    Producer,
+    followed,
+    is_streaming_runnable,
+    read_by_routers,
+    streams,
+)
 from langgraph_alto._langgraph.taps import Tap
 from langgraph_alto.core.effects import Verdict
 from langgraph_alto.core.events import Command, Event, PartialOutput
 from langgraph_alto.core.scheduler import Scheduler
-from langgraph_alto.core.spec import GraphSpec, Names, NodeSpec
+from langgraph_alto.core.spec import GraphSpec, NodeSpec
 
 
 class Watching(HandingOut):
@@ -74,14 +80,15 @@ class Watching(HandingOut):
         task: PregelExecutableTask,
         facts: NodeSpec | None,
         channels: Callable[[], Mapping[str, Any] | None],
-    ) -> None:
-        proc = task.proc
+    ) -> Producer | None:
+        proc, producer = task.proc, None
         if self._may_stream(task.name):
-            proc = followed(self, key, task, facts, channels)
+            proc, producer = followed(self, key, task, facts, channels)
         if proc is not task.proc:
             object.__setattr__(task, "proc", proc)
         elif self.partials is not None:
             self.partials.count_attempts(task)
+        return producer
 
     def tap(self, task: PregelExecutableTask) -> Tap | None:
         """What shows the partial outputs of a task, if they are to be shown."""
@@ -97,21 +104,18 @@ class Watching(HandingOut):
         if self.partials is None and not (looks and self._may_stream(ahead.node)):
             return
         facts = self._facts()[0].nodes.get(ahead.node)
-        routers = () if facts is None else facts.routers
-        reads: Names = frozenset().union(*(router.channels for router in routers))
+        reads = read_by_routers(self.loop.nodes[ahead.node], facts)
 
         def channels() -> Mapping[str, Any] | None:
             with self.lock:
                 if self.is_closed or self.scheduler is None or ahead.dropped:
                     return None
-                found: Any = (
-                    self.loop.channels
-                    if ahead.adopted is not None
-                    else self.scheduler.settled(ahead.key, reads)
-                )
+                if ahead.adopted is not None:
+                    return self.loop.channels  # type: ignore[no-any-return]
+                found: Any = self.scheduler.settled(ahead.key, reads)
                 return None if found is None else SettledChannels(found, self.loop.channels)
 
-        self._follow(ahead.key, ahead.task, facts, channels)
+        ahead.producer = self._follow(ahead.key, ahead.task, facts, channels)
 
     def partial_output(self, event: PartialOutput) -> None:
         """A task that still runs would write certain `Send`s if it ended now."""
