@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,9 @@ from compat.source import fetch_suite
 from compat.suite import OUTPUT_FILE, SuiteRun, run_suite
 
 NOT_AS_EXPECTED, NOT_RUN = 1, 2
+
+MOST_AGAIN = 5
+"""Unexpected failures that are run again, alone; of more than that, chance is not the cause."""
 
 LOG_WIDTH = 160
 """Columns where no terminal says how many: test ids in a CI log should fit on a line."""
@@ -124,6 +128,8 @@ def measure(
     log = run_shown(run, f"{run.mode}: LangGraph's tests", selection.passed, notes)
     seconds = time.monotonic() - began
     comparison = compare(log, expectation, run.mode, quick=quick)
+    if 0 < len(comparison.failures) <= MOST_AGAIN:
+        comparison.settle(run_alone(run, [each.test for each in comparison.failures], notes))
     if run.mode.on_alto and source_state() != source:
         comparison.problems.append(
             "ALTO's source was changed during the run, so this may be a mixture: run it again."
@@ -143,6 +149,12 @@ def measure(
         output=run.folder / OUTPUT_FILE,
         holds=holds,
     )
+
+
+def run_alone(run: SuiteRun, failed: list[str], notes: Console) -> RunLog:
+    """Run a few tests again, one after the other, with nothing beside them."""
+    again = replace(run, tests=failed, keyword="", folder=run_folder("alone"), workers=1)
+    return run_shown(again, "the failures again, alone", len(failed), notes)
 
 
 def explain_failures(run: SuiteRun, failed: list[str], notes: Console) -> dict[str, Explanation]:

@@ -66,6 +66,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "runs": log.totals.as_json(),
         "problems": comparison.problems,
         "failures": [_failure(summary, result) for result in comparison.failures],
+        "unsteady": [_failure(summary, result) for result in comparison.unsteady],
         "expected_failures": [
             {**_failure(summary, result), "reason": entry.reason}
             for result, entry in comparison.expected_failures
@@ -103,6 +104,11 @@ def print_summary(summary: Summary, console: Console) -> None:
         _print_runs(summary.log.totals, console)
     comparison = summary.comparison
     _print_failures(summary, console)
+    _print_known(
+        "Failed beside others, passed alone",
+        [(result.test, _first_line(result.message)) for result in comparison.unsteady],
+        console,
+    )
     _print_known(
         "Failed as expected",
         [(result.test, entry.reason) for result, entry in comparison.expected_failures],

@@ -175,6 +175,16 @@ class TestComparison:
         assert not comparison.problems
         assert not comparison.is_green
 
+    def test_a_failure_that_passes_alone_is_named_and_no_error(self) -> None:
+        log = log_of(1, a="passed", b="failed", c="failed")
+        comparison = compare(log, expectation_of(3), Mode.ALTO, quick=False)
+        comparison.settle(log_of(1, b="passed", c="failed"))
+        assert [result.test for result in comparison.unsteady] == ["t.py::b"]
+        assert [result.test for result in comparison.failures] == ["t.py::c"]
+        assert not comparison.is_green
+        comparison.settle(log_of(c="passed"))
+        assert comparison.is_green
+
     def test_a_known_failure_counts_in_its_mode_only(self) -> None:
         log = log_of(1, a="failed", b="passed")
         expectation = expectation_of(2, 0, known("t.py::a", Mode.CHAOS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from langgraph_alto.core.order import TOGETHER
+
 PRELUDE = """\
 import asyncio
 import logging
@@ -48,7 +50,8 @@ def share(key):
 
 
 {by_call}def wait(key, slow):
-    return {wait}
+    seconds = {wait}
+    return max(seconds, {least}) if seconds else 0.0
 
 
 def text(value):
@@ -129,6 +132,9 @@ def prelude(seed: int, delays: str, model_slow: float) -> str:
 
     - "+1": the usual delays, each longer by at most `TIE`; another number for other ties.
     - "~1": delays of any length.
+
+    A body waits not at all or longer than `core.order.TOGETHER`: ALTO takes for simultaneous what
+    is nearer (told in docs/semantics.md), so a shorter wait would test nothing.
     """
     apart, other = delays.startswith("+"), delays.startswith("~")
     share = "own_share" if other else "share"
@@ -138,5 +144,6 @@ def prelude(seed: int, delays: str, model_slow: float) -> str:
         by_call=BY_CALL.format(seed=seed, delays=delays) if apart or other else "",
         wait=f"{share}(key) * slow" + (f" + own_share(key) * {TIE}" if apart else ""),
         wait_now=f"int({share}(key) * 3) * 0.003" + (" + own_share(key) * 0.002" if apart else ""),
+        least=2 * TOGETHER,
         model_slow=model_slow,
     )
