@@ -40,9 +40,9 @@ from langgraph_alto._langgraph.streaming import with_steps, writers_begin
 from langgraph_alto.core.events import End
 
 if TYPE_CHECKING:
+    from langgraph_alto._langgraph.bodies import Bodies
     from langgraph_alto._langgraph.foresight import SettledChannels
     from langgraph_alto._langgraph.observing import Known
-    from langgraph_alto._langgraph.run import Run
     from langgraph_alto._langgraph.streaming import Producer
     from langgraph_alto.report import Span
 
@@ -61,7 +61,9 @@ class AheadTask:
     at a time t is t - zero.
     """
 
-    def __init__(self, key: int, step: int, send: Send, run: Run, *, is_pull: bool = False) -> None:
+    def __init__(
+        self, key: int, step: int, send: Send, run: Bodies, *, is_pull: bool = False
+    ) -> None:
         self.key = key
         self.step = step
         self.send = send
