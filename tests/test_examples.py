@@ -14,8 +14,9 @@ import pytest
 from langgraph.types import Command
 
 from langgraph_alto import accelerate, record
-from langgraph_alto.testing import FakeEngine, Prompt, RealClock, Reply, VirtualClock
+from langgraph_alto.testing import Prompt, Reply, VirtualClock
 from tests.helpers.canonical import mask, plain, rename
+from tests.helpers.examples import hasten
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GAINS = sorted(path.stem for path in (EXAMPLES / "gains").glob("[!_]*.py"))
@@ -90,13 +91,7 @@ def test_a_tutorial_gives_the_same_on_both_executors(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, inputs = load("tutorials", name)
-    engine = FakeEngine(clock=RealClock(speed=SPEED))
-    monkeypatch.setattr(module.llm, "engine", engine)
-    # Bound models hold a copy of the model; they share what they call.
-    for value in vars(module).values():
-        for step in getattr(value, "steps", ()):
-            if (bound := getattr(step, "bound", None)) is not None and hasattr(bound, "engine"):
-                monkeypatch.setattr(bound, "engine", engine)
+    hasten(module, monkeypatch, SPEED)
     app = accelerate(module.graph)
     with record() as runs:
         for index, line in enumerate(inputs):

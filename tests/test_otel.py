@@ -8,16 +8,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import langgraph_alto
-from examples.factcheck import app, offline
 from langgraph_alto import otel
 from langgraph_alto._langgraph.seam import trace_langgraph
-from langgraph_alto.testing import CallLog, VirtualClock
 from tests.helpers import shapes
 from tests.helpers.collector import (
     Collector,
@@ -26,6 +25,7 @@ from tests.helpers.collector import (
     http_collector,
     problems_of,
 )
+from tests.helpers.examples import Example, every_example, run_requests
 from tests.helpers.shapes import SHAPES
 
 EXECUTORS: dict[str, Callable[[Any], None]] = {
@@ -58,9 +58,13 @@ class Sent:
 
     def run(self, name: str, executor: str = "alto") -> list[list[Received]]:
         """Run a shape; returns its traces, each with its root first."""
+        return self.traces_of(SHAPES[name], executor)
+
+    def traces_of(self, run: Callable[[], int], executor: str) -> list[list[Received]]:
+        """The same of any function that says how many requests it made."""
         self.collector.clear()
         with traced(executor, self.tracing):
-            requests = SHAPES[name]()
+            requests = run()
         found = [sorted(t, key=lambda s: s.start) for t in self.collector.traces().values()]
         assert len(found) == requests, [[s.name for s in t] for t in found]
         return sorted(found, key=lambda t: t[0].start)
@@ -93,17 +97,23 @@ def nodes(trace: list[Received], name: str | None = None) -> list[Received]:
     ]
 
 
+def is_as_it_should_be(trace: list[Received], executor: str) -> None:
+    """A trace by the rules, whose root tells of the request."""
+    assert problems_of(trace) == []
+    root = trace[0]
+    assert not root.parent
+    assert root.name.startswith("invoke_workflow ")
+    assert root["gen_ai.operation.name"] == "invoke_workflow"
+    assert root["alto.executor"] == executor
+    assert root.resource["service.name"]
+    assert root.resource["service.instance.id"]
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("name", SHAPES)
 def test_each_request_is_one_trace_as_it_should_be(sent: Sent, name: str, executor: str) -> None:
     for trace in sent.run(name, executor):
-        assert problems_of(trace) == []
-        root = next(s for s in trace if not s.parent)
-        assert root.name.startswith("invoke_workflow ")
-        assert root["gen_ai.operation.name"] == "invoke_workflow"
-        assert root["alto.executor"] == executor
-        assert root.resource["service.name"]
-        assert root.resource["service.instance.id"]
+        is_as_it_should_be(trace, executor)
 
 
 def test_both_executors_have_the_same_names(over_grpc: Sent) -> None:
@@ -116,24 +126,52 @@ def test_both_executors_have_the_same_names(over_grpc: Sent) -> None:
         assert ours == theirs, name
 
 
+def names(trace: list[Received]) -> Counter[str]:
+    """What ran for the result. LangGraph has no streams, and throws nothing away."""
+    lost = ("discarded", "rerun")
+    gone = {s.id for s in trace if s.attributes.get("alto.run_ahead.outcome") in lost}
+    return Counter(
+        s.name for s in trace if not s.name.startswith("stream ") and not {s.id, s.parent} & gone
+    )
+
+
+def in_a_node(span: Received, trace: list[Received]) -> bool:
+    by_id = {s.id: s for s in trace}
+    while span.parent and not span.name.startswith("node "):
+        span = by_id[span.parent]
+    return bool(span.parent)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", EXECUTORS)
-def test_the_fact_check_is_one_trace_for_each_question(sent: Sent, executor: str) -> None:
-    sent.collector.clear()
-    questions = offline.questions()[:2]
-    with traced(executor, sent.tracing):
-        for question in questions:
-            clock, log = VirtualClock(), CallLog()
-            graph: Any = app.build(offline.chat_model(clock, log), offline.retriever(clock, log))
-            clock.run(graph.ainvoke({"question": question}))
-    found = list(sent.collector.traces().values())
-    assert len(found) == len(questions)
-    for trace in found:
-        assert problems_of(trace) == []
-        chats = [s for s in trace if s.name.startswith("chat ")]
-        homes = {s.id for s in nodes(trace)}
-        assert chats
-        assert all(s.parent in homes for s in chats)
+@pytest.mark.parametrize("example", every_example(), ids=str)
+def test_each_request_of_every_example_is_one_trace(
+    sent: Sent, example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {
+        executor: sent.traces_of(lambda: run_requests(example, monkeypatch), executor)
+        for executor in EXECUTORS
+    }
+    for executor, traces in found.items():
+        for trace in traces:
+            is_as_it_should_be(trace, executor)
+            calls = [s for s in trace if s.name.startswith(("chat ", "execute_tool "))]
+            assert all(in_a_node(call, trace) for call in calls)
+        for before, after in pairwise(traces):  # a person was asked, and answered
+            assert before[0]["alto.outcome"] == "interrupted"
+            assert after[0]["alto.resumed.from_trace_id"] == before[0].trace
+        assert any(s.name.startswith("chat ") for trace in traces for s in trace)
+    ours, theirs = ([names(trace) for trace in traces] for traces in found.values())
+    assert ours == theirs
+
+
+def test_there_are_examples() -> None:
+    """Applications, gains and tutorials are found; one of them asks a person."""
+    found = every_example()
+    folders = Counter(str(example).partition(".")[0] for example in found)
+    assert folders["factcheck"] == folders["tracing"] == 1
+    assert folders["gains"] >= 7
+    assert folders["tutorials"] >= 10
+    assert sum("answers" in example.line for example in found) >= 1
 
 
 # The command line

@@ -248,13 +248,13 @@ def _problems_of_one(span: Received, by_id: dict[str, Received]) -> list[str]:
         found.append(f"{span.name} has {len(span.links)} links")
     if len(span.events) > 128:
         found.append(f"{span.name} has {len(span.events)} events")
-    if span.name.startswith("node ") and span.links:
+    if span.name.startswith(("node ", "invoke_workflow ")) and span.links:
         mirrored = span.attributes.get("alto.input.from_span_id")
         resumed = span.attributes.get("alto.resumed.from_span_id")
         linked = [link.span for link in span.links]
         if mirrored is None and resumed is None:
             found.append(f"{span.name}'s links are not mirrored")
-        if mirrored is not None and mirrored not in linked:
+        if not {mirrored, resumed} - {None} <= set(linked):
             found.append(f"{span.name} mirrors another span than it links to")
         if mirrored is not None and mirrored not in by_id:
             found.append(f"{span.name} links to what is not in its trace")
