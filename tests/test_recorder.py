@@ -13,6 +13,7 @@ import pytest
 from langchain_core.callbacks import (
     AsyncCallbackHandler,
     BaseCallbackHandler,
+    CallbackManager,
     StdOutCallbackHandler,
     adispatch_custom_event,
     dispatch_custom_event,
@@ -667,6 +668,20 @@ def test_only_handlers_that_nobody_asks_for_share_a_recorder() -> None:
     shares = [recorder.stands_for for recorder in recorders_for(handlers, outbox())]
     assert shares == [plain[:2], tapping[:1], tapping[1:], plain[2:]]
     assert recorders_for([], outbox()) == []
+
+
+def test_a_handler_is_not_added_beside_its_recorder() -> None:
+    """Whoever adds it again in a body: an instrumentation, or the body itself."""
+    handler, other = Noting(), Noting()
+    (recorder,) = recorders_for([handler], Outbox(lambda: 0.0, lambda: None))
+    (nested,) = recorders_for([recorder], Outbox(lambda: 0.0, lambda: None))
+    for stand_in in (recorder, nested):
+        manager = CallbackManager([stand_in], inheritable_handlers=[stand_in])
+        manager.add_handler(handler)
+        assert manager.handlers == manager.inheritable_handlers == [stand_in]
+        assert manager.handlers[0] is stand_in
+        manager.add_handler(other)
+        assert manager.handlers[1] is other
 
 
 def test_interrupts_are_told_to_those_who_ask() -> None:

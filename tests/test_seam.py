@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import operator
 import warnings
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from langgraph.types import Command, Send, interrupt
 from typing_extensions import TypedDict
 
 import langgraph_alto
-from langgraph_alto import Options, accelerate, install, is_installed, record, uninstall
+from langgraph_alto import Options, accelerate, install, is_installed, observe, record, uninstall
 from langgraph_alto._langgraph import names, seam
 from langgraph_alto.errors import DeclarationError, NotAGraphError
 
@@ -358,3 +359,43 @@ def test_run_ahead_happens_while_a_sibling_still_runs() -> None:
     with record() as runs:
         assert asyncio.run(run())["out"] == ["second 1", "second 2"]
     assert (runs[0].started, runs[0].adopted) == (1, 1)
+
+
+# What an instrumentation wraps around LangGraph's methods
+
+
+def test_what_is_wrapped_around_stream_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decorators, also several, and with the work still done on ALTO."""
+    told: list[str] = []
+
+    def noting(name: str, wrapped: Any) -> Any:
+        @functools.wraps(wrapped)
+        def call(self: Any, *args: Any, version: str = "v1", **kwargs: Any) -> Any:
+            told.append(f"{name} {self.name}")
+            return wrapped(self, *args, version=version, **kwargs)
+
+        return call
+
+    for name in ("inner", "outer"):
+        monkeypatch.setattr(Pregel, "stream", noting(name, Pregel.stream))
+    app = accelerate(chains(name="wrapped"))
+    with record() as runs:
+        assert app.invoke(INPUT)["out"] == RESULT
+    assert told == ["outer wrapped", "inner wrapped"]
+    assert len(runs) == 1
+
+
+def test_a_wrapper_of_an_unknown_kind_is_left_out_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Wrapper:
+        def __init__(self, wrapped: Any) -> None:
+            self.__wrapped__ = wrapped
+
+    monkeypatch.setattr(observe, "_told", set())
+    monkeypatch.setattr(Pregel, "stream", Wrapper(Pregel.stream))
+    with pytest.warns(RuntimeWarning, match="Wrapper object at .* is left out"):
+        app = accelerate(chains())
+    with record() as runs:
+        assert app.invoke(INPUT)["out"] == RESULT
+    assert len(runs) == 1

@@ -21,7 +21,7 @@ from langgraph.pregel import Pregel
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.ahead import AheadTask
 from langgraph_alto._langgraph.loop import AltoAsyncLoop, AltoRunner, AltoSyncLoop
-from langgraph_alto._langgraph.rebinding import rebind
+from langgraph_alto._langgraph.rebinding import rebind, rebind_method
 from langgraph_alto._langgraph.run import Run, Settings
 from langgraph_alto._langgraph.run_async import AsyncRun
 from langgraph_alto._langgraph.run_sync import SyncRun
@@ -361,8 +361,8 @@ def probed(graph: G) -> G:
             "AsyncPregelLoop": _ProbedAsyncLoop,
             "PregelRunner": _ProbedRunner,
         }
-    attributes["stream"] = rebind(Pregel.stream, **loops)
-    attributes["astream"] = rebind(Pregel.astream, **loops)
+    attributes["stream"] = rebind_method(Pregel, "stream", **loops)
+    attributes["astream"] = rebind_method(Pregel, "astream", **loops)
     part = type(kind.__name__, (kind,), attributes)
     made = type(original.__name__, (part,) if original is Pregel else (original, part), {})
     return copy_as(made, graph, lambda _, subgraph: probed(subgraph))

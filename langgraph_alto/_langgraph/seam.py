@@ -21,7 +21,7 @@ from langgraph.pregel import Pregel
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.loop import AltoAsyncLoop, AltoRunner, AltoSyncLoop
 from langgraph_alto._langgraph.reader import verdicts
-from langgraph_alto._langgraph.rebinding import rebind
+from langgraph_alto._langgraph.rebinding import rebind_method
 from langgraph_alto._langgraph.run import Settings
 from langgraph_alto.errors import NotAGraphError
 from langgraph_alto.options import Options
@@ -50,8 +50,8 @@ def _accelerated_class(original: type[Any], settings: Settings) -> type[Any]:
         (AltoPregel,),
         {
             "_alto_settings": settings,
-            "stream": rebind(Pregel.stream, **loops),
-            "astream": rebind(Pregel.astream, **loops),
+            "stream": rebind_method(Pregel, "stream", **loops),
+            "astream": rebind_method(Pregel, "astream", **loops),
         },
     )
     bases = (part,) if original is Pregel else (original, part)

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from langchain_core.callbacks import CallbackManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import (
     Runnable,
@@ -323,7 +324,7 @@ class Producer:
         )
         config: RunnableConfig = {
             **task.config,
-            "callbacks": None,
+            "callbacks": _nobody(),
             "configurable": {
                 **conf,
                 names.CONFIG_KEY_SEND: writes.extend,
@@ -344,6 +345,16 @@ class Producer:
             return False
         self.run.partial_output(PartialOutput(self._key, tuple(sends), self._is_whole))
         return bool(sends)
+
+
+def _nobody() -> CallbackManager:
+    """A manager with no handlers: no one is told that a router was asked.
+
+    Without a manager LangChain would make one, and an instrumentation adds its handler to that.
+    """
+    manager = CallbackManager([])
+    manager.set_handlers([])
+    return manager
 
 
 def _asked(node: Any, facts: NodeSpec) -> list[tuple[Runnable[Any, Any], RouterSpec | None]]:
