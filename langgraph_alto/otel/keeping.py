@@ -40,7 +40,8 @@ class Kept(SpanProcessor):
 
 @contextmanager
 def kept(endpoint: str | None = None) -> Iterator[Kept]:
-    """Make this process's global tracer provider one whose spans are kept.
+    """Make this process's global tracer provider one whose spans are kept; one that is there
+    already, as under `opentelemetry-instrument`, stays.
 
     With an endpoint they also go there, over OTLP; they have arrived when the block ends, or
     2 seconds later they are given up.
@@ -53,9 +54,11 @@ def kept(endpoint: str | None = None) -> Iterator[Kept]:
 
     found = Kept()
     if endpoint is None:
-        provider = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
+        provider = trace.get_tracer_provider()
+        if not isinstance(provider, TracerProvider):
+            provider = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
+            trace.set_tracer_provider(provider)
         provider.add_span_processor(found)
-        trace.set_tracer_provider(provider)
         yield found
         return
     tracing = configure(endpoint)

@@ -87,10 +87,14 @@ class Tracing:
         provider: TracerProvider,
         meters: MeterProvider | None,
         counts: tuple[_Sender, _Counting],
+        *,
+        is_joined: bool = False,
     ) -> None:
         self.provider = provider
         self.meters = meters
         self._sender, self._counting = counts
+        self._ours = self._sender if is_joined else provider
+        """What is shut down at the end: not a provider that somebody else has set up."""
         self._is_over = False
 
     @property
@@ -113,7 +117,7 @@ class Tracing:
         """Send what is left, for at most so many seconds; returns how many spans were lost."""
         if not self._is_over:
             self._is_over = True
-            providers = [p for p in (self.provider, self.meters) if p is not None]
+            providers = [p for p in (self._ours, self.meters) if p is not None]
             shutdown(*providers, seconds=seconds)
         return self.dropped
 
@@ -169,7 +173,8 @@ def configure(
         service: `service.name`, unless `OTEL_SERVICE_NAME` says so.
         with_metrics: Metrics too.
         exporter: Another exporter than OTLP's.
-        make_global: Set it as the global provider, which counts once per process.
+        make_global: Set it as the global provider. Where there is one already, as under
+            `opentelemetry-instrument`, its spans are exported there too.
 
     Raises:
         ModuleNotFoundError: The exporters are missing: `pip install langgraph-alto[otlp]`.
@@ -179,17 +184,22 @@ def configure(
     kind = _protocol(endpoint, protocol)
     counting = _Counting(exporter or _span_exporter(kind, endpoint))
     sender = _Sender(counting)
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    there = trace.get_tracer_provider() if make_global else None
+    is_joined = isinstance(there, TracerProvider)
+    provider = there if is_joined else TracerProvider(resource=resource, shutdown_on_exit=False)
+    assert isinstance(provider, TracerProvider)
     provider.add_span_processor(sender)
     meters = None
-    if with_metrics and exporter is None and os.environ.get("OTEL_METRICS_EXPORTER") != "none":
+    has_meters = is_joined and isinstance(metrics.get_meter_provider(), MeterProvider)
+    is_measured = with_metrics and exporter is None and not has_meters
+    if is_measured and os.environ.get("OTEL_METRICS_EXPORTER") != "none":
         reader = PeriodicExportingMetricReader(_metric_exporter(kind, endpoint))
         meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-    tracing = Tracing(provider, meters, (sender, counting))
-    if make_global:
+    tracing = Tracing(provider, meters, (sender, counting), is_joined=is_joined)
+    if make_global and not is_joined:
         trace.set_tracer_provider(provider)
-        if meters is not None:
-            metrics.set_meter_provider(meters)
+    if make_global and meters is not None:
+        metrics.set_meter_provider(meters)
     if meters is not None:
         _count_dropped(tracing, meters)
         use_meters(provider, meters)

@@ -68,6 +68,8 @@ class Received:
     links: list[Link]
     events: list[Event]
     resource: dict[str, Any]
+    scope: str = ""
+    """Whose span it is: the name of the instrumentation."""
 
     def __getitem__(self, name: str) -> Any:
         return self.attributes[name]
@@ -100,7 +102,8 @@ class Collector:
             for of_resource in request.resource_spans:
                 resource = _attributes(of_resource.resource.attributes)
                 for of_scope in of_resource.scope_spans:
-                    self.spans += [_received(span, resource) for span in of_scope.spans]
+                    name = of_scope.scope.name
+                    self.spans += [_received(span, resource, name) for span in of_scope.spans]
         return True
 
     def take_metrics(self, request: Any) -> None:
@@ -126,7 +129,7 @@ class Collector:
             self.bytes = self.requests = 0
 
 
-def _received(span: Any, resource: dict[str, Any]) -> Received:
+def _received(span: Any, resource: dict[str, Any], scope: str) -> Received:
     return Received(
         name=span.name,
         trace=span.trace_id.hex(),
@@ -144,6 +147,7 @@ def _received(span: Any, resource: dict[str, Any]) -> Received:
         ],
         events=[Event(e.name, e.time_unix_nano, _attributes(e.attributes)) for e in span.events],
         resource=resource,
+        scope=scope,
     )
 
 
