@@ -337,7 +337,7 @@ ALTO = [sys.executable, "-m", "langgraph_alto"]
 COMMANDS = {
     "accelerate": [sys.executable, "script.py", "accelerate"],
     "exec": [*ALTO, "exec", "script.py"],
-    "run": [*ALTO, "run", "script.py:graph", "--input", "{}"],
+    "run": [*ALTO, "run", "script.py:graph", "--input", "{}", "--otlp"],
     "trace": [*ALTO, "trace", "script.py:graph", "--input", "{}", "--html", "flow.html"],
 }
 
@@ -353,8 +353,10 @@ def test_opentelemetry_instrument(tmp_path: Path, name: str) -> None:
     opened = grpc_collector if name in ("accelerate", "run") else http_collector
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "LANGGRAPH_ALTO"))}
     with opened() as collector:
+        # Where spans go is said by the variables, or by an option of ours.
+        by_option = [collector.endpoint] if name == "run" else []
         done = subprocess.run(
-            [str(command), *COMMANDS[name]],
+            [str(command), *COMMANDS[name], *by_option],
             cwd=tmp_path,
             env={
                 **kept,
@@ -362,6 +364,7 @@ def test_opentelemetry_instrument(tmp_path: Path, name: str) -> None:
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"
                 if opened is grpc_collector
                 else "http/protobuf",
+                "OTEL_TRACES_EXPORTER": "none" if by_option else "otlp",
                 "OTEL_LOGS_EXPORTER": "none",
                 "OTEL_SERVICE_NAME": "greeter",
                 "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=tests",

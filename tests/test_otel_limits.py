@@ -28,9 +28,11 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from langgraph_alto import accelerate, observe, otel
+from langgraph_alto import accelerate, install, observe, otel, uninstall
+from langgraph_alto._langgraph.seam import trace_langgraph
 from langgraph_alto.otel import attributes, streams
 from langgraph_alto.otel import metrics as instruments
+from tests.helpers import secrets
 from tests.helpers.collector import grpc_collector, http_collector
 from tests.helpers.graphs import AHEAD
 from tests.helpers.shapes import agenerate, awork, fan_out, look_up
@@ -119,6 +121,31 @@ def test_no_content_goes_over_the_wire() -> None:
         assert tracing.shutdown() == 0
         assert collector.spans
         assert not any(SECRET.encode() in raw for raw in collector.raw)
+
+
+@pytest.mark.parametrize("executor", ["alto", "langgraph"])
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_goes_over_the_wire_of_each_place(
+    monkeypatch: pytest.MonkeyPatch, executor: str, asked: bool
+) -> None:
+    """With spans and metrics; a secret of its own in each place where content can be."""
+    variable = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+    monkeypatch.setenv(variable, "true" if asked else "")
+    with grpc_collector() as collector:
+        tracing = otel.configure(collector.endpoint, make_global=False)
+        try:
+            (install if executor == "alto" else trace_langgraph)(tracer_provider=tracing.provider)
+            for question in (secrets.secret("input"), "fail"):
+                with contextlib.suppress(RuntimeError):
+                    asyncio.run(secrets.build().ainvoke({"question": question}))
+        finally:
+            uninstall()
+        assert tracing.shutdown() == 0
+        sent = b"".join(collector.raw).decode("latin-1")
+        assert len(collector.traces()) == 2
+        assert collector.metrics
+    assert "RuntimeError" in sent
+    assert secrets.told(sent) == (secrets.CAPTURED if asked else [])
 
 
 def test_content_is_told_where_it_is_asked_for(

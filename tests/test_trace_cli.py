@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.secrets import CAPTURED, secret, told
 from tests.test_flow_reading import otlp_json
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+TELLS_ALL = "tests/helpers/secrets.py:graph"
 
 GRAPHS = """
 import asyncio, operator
@@ -65,7 +67,9 @@ def graphs(tmp_path: Path) -> str:
     return str(tmp_path / "graphs.py")
 
 
-def trace(*arguments: str, columns: int = 120) -> subprocess.CompletedProcess[str]:
+def trace(
+    *arguments: str, columns: int = 120, **environment: str
+) -> subprocess.CompletedProcess[str]:
     import os
 
     return subprocess.run(
@@ -75,7 +79,7 @@ def trace(*arguments: str, columns: int = 120) -> subprocess.CompletedProcess[st
         timeout=50,
         check=False,
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"},
+        env={**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", **environment},
     )
 
 
@@ -100,6 +104,31 @@ def test_what_a_run_raises_comes_after_its_flow(graphs: str, tmp_path: Path) -> 
     assert "ValueError: the secret is xyzzy" in done.stderr  # Python's own traceback
     assert "failed" in done.stdout
     assert "xyzzy" not in done.stdout + html.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("executor", "fails"), [("alto", False), ("alto", True), ("langgraph", True)]
+)
+def test_no_content_is_drawn(tmp_path: Path, executor: str, fails: bool) -> None:
+    """Neither input, state, prompts and answers, tools' arguments and results, nor errors."""
+    html = tmp_path / "flow.html"
+    given = json.dumps({"question": "fail" if fails else secret("input")})
+    run = (TELLS_ALL, "--input", given, "--html", str(html), "--executor", executor)
+    done = trace(*run, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="")
+    assert done.returncode == fails, done.stderr
+    drawn = html.read_text("utf-8") + done.stdout
+    for name in ("tells all", "FakeListChatModel", "execute_tool confess", "ValueError"):
+        assert name in drawn
+    assert ("RuntimeError" in drawn) == fails
+    assert told(drawn) == []
+
+
+def test_content_is_drawn_where_it_is_asked_for(tmp_path: Path) -> None:
+    html = tmp_path / "flow.html"
+    run = (TELLS_ALL, "--input", json.dumps({"question": secret("input")}), "--html", str(html))
+    done = trace(*run, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="true")
+    assert done.returncode == 0, done.stderr
+    assert told(html.read_text("utf-8")) == CAPTURED
 
 
 def test_a_recording(tmp_path: Path) -> None:
