@@ -285,6 +285,16 @@ class NodeRow(Part):
     unlock: str | None
 
 
+class PartialRow(Part):
+    """A partial output of a generator node, yielded in a chunk that adds up (`Partial`)."""
+
+    at: float = Field(description="Seconds since the run began.")
+    key: str = Field(description="The key of the state that it adds to.")
+    index: int | None = Field(
+        description="Its place in the list that the node gives for the key; None: no list."
+    )
+
+
 class SpanRow(Part):
     """One execution of a body."""
 
@@ -302,6 +312,12 @@ class SpanRow(Part):
     outcome: Literal["real", "adopted", "discarded", "rerun", "failed"]
     depends: list[str] = Field(description="Ids of the spans whose output it needs.")
     on_chain: bool = Field(description="It is on the chain that decided the latency.")
+    partials: list[PartialRow] = Field(
+        default=[],  # reports of before have none
+        description="What it yielded before its end, by time; of more than 100 (fewer "
+        "where many spans have some) evenly spread ones, the first and the last among them.",
+    )
+    partial_count: int = Field(default=0, description="How many it yielded.")
 
 
 class Timeline(Part):

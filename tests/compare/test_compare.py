@@ -10,11 +10,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from langgraph_alto import Options, accelerate
+from langgraph_alto import Options, Partial, accelerate
 from langgraph_alto.compare import Report, compare
 from langgraph_alto.compare.against import against, load_report
 from langgraph_alto.compare.report import SCHEMA, schema_text
 from langgraph_alto.compare.sides import Sides
+from langgraph_alto.compare.waterfall import MOST_PARTIALS
 from langgraph_alto.errors import InputsError, NotAGraphError, OptionError
 from langgraph_alto.testing import FakeChatModel, FakeEngine, VirtualClock
 from tests.compare import graphs, shapes
@@ -74,8 +75,42 @@ def test_a_streaming_producer_gains_and_shows_partials() -> None:
         f"request / make.items[{i}]" for i in range(3)
     }
     assert all(s.ahead and s.outcome == "adopted" for s in spans if s.node == "second")
+    for timeline in (report.typical.langgraph, report.typical.alto):
+        (make,) = (s for s in timeline.spans if s.node == "make")
+        told = [(round(p.at - make.begin, 6), p.key, p.index) for p in make.partials]
+        assert told == [(2.0, "items", 0), (4.0, "items", 1), (6.0, "items", 2)]
+        assert make.partial_count == 3
+        assert not any(s.partials for s in timeline.spans if s.node != "make")
     assert report.wasted is not None
     assert (report.wasted.adopted, report.wasted.discarded) == (3.0, 0.0)
+
+
+def test_partial_outputs_that_are_no_list_or_too_many() -> None:
+    async def node(state: graphs.State) -> Any:
+        for _ in range(1000):
+            await asyncio.sleep(0.01)
+            yield Partial(said=["a", "b"])
+        yield Partial(id="done")
+
+    report = valid(compare(built(node), [{}], **on_virtual_clock(runs=1)))
+    assert report.typical is not None
+    (span,) = report.typical.langgraph.spans
+    assert span.partial_count == 2001
+    assert len(span.partials) == MOST_PARTIALS
+    assert [(p.key, p.index) for p in span.partials[:1]] == [("said", 0)]
+    assert [(p.key, p.index) for p in span.partials[-1:]] == [("id", None)]
+    assert [p.at for p in span.partials] == sorted(p.at for p in span.partials)
+    assert span.partials[50].at == pytest.approx(span.end / 2, rel=0.02)
+
+
+def test_a_plain_chunk_is_a_draft_and_no_partial_output() -> None:
+    async def node(state: graphs.State) -> Any:
+        yield {"said": ["a"]}
+        yield {"said": ["b"]}
+
+    report = compare(built(node), [{}], **on_virtual_clock(runs=1))
+    assert report.typical is not None
+    assert [s.partials for s in report.typical.langgraph.spans] == [[]]
 
 
 def test_nothing_to_gain_is_no_difference() -> None:
@@ -338,6 +373,15 @@ def test_the_sample_is_a_report() -> None:
         json.loads(SAMPLE.read_text("utf-8")), json.loads(SCHEMA.read_text("utf-8"))
     )
     assert load_report(SAMPLE).runs[0].pairs
+
+
+def test_a_report_from_before_a_field_was_added_can_be_read(tmp_path: Path) -> None:
+    old = json.loads(SAMPLE.read_text("utf-8"))
+    for side in ("langgraph", "alto"):
+        for span in old["typical"][side]["spans"]:
+            del span["partials"], span["partial_count"]
+    (tmp_path / "old.json").write_text(json.dumps(old), "utf-8")
+    assert load_report(tmp_path / "old.json").typical is not None
 
 
 def test_the_top_has_plain_numbers() -> None:
