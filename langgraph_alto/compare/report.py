@@ -447,6 +447,10 @@ class Report(Part):
     noise: Noise
     runs: list[Level] = Field(description="One for each concurrency, lowest first.")
     sustained: list[Sustained]
+    sustained_note: str = Field(
+        default="",  # reports of before have none
+        description="Why `sustained` is empty, and what measures it; empty where it is not.",
+    )
     results: Results
     calls: BothCalls
     wasted: Wasted | None

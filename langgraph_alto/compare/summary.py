@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from langgraph_alto.compare.report import EdgeRow, Level, Quantiles, Report
+from langgraph_alto.compare.report import EdgeRow, Level, Quantiles, Report, Sustained
 
 EDGES = 8
 """Rows of the edges' table."""
@@ -83,11 +83,24 @@ def _lines(report: Report) -> list[str]:
                 f"{name} spent of {seconds(spent.latency)}: {seconds(spent.bodies)} in nodes, "
                 f"{seconds(spent.waiting)} waiting, {seconds(spent.executor)} in itself."
             )
+    lines += map(_sustained, report.sustained)
     for kind in report.ablation:
         found = kind.ratio
         ratio = "-" if found is None else f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
         lines.append(f"run_ahead={kind.run_ahead}: ratio {ratio}")
     return lines
+
+
+def _sustained(row: Sustained) -> str:
+    said = []
+    for key, name in (("langgraph", "LangGraph"), ("alto", "ALTO")):
+        rate: float | None = getattr(row.rate, key)
+        more = "at least " if key in row.at_most_concurrency else ""
+        said.append(f"{name} none" if rate is None else f"{name} {more}{rate:.3g}")
+    return (
+        f"Sustained rate, the median below {seconds(row.limit)} ({row.target:g} times LangGraph's "
+        f"without load): {', '.join(said)} runs/s."
+    )
 
 
 def _edge_table(edges: list[EdgeRow]) -> Table:
@@ -130,4 +143,6 @@ def _more_lines(report: Report) -> list[str]:
     if report.against is not None:
         lines.append(report.against.sentence)
         lines += [f"  {text}" for text in report.against.differs]
+    if report.sustained_note:
+        lines.append(report.sustained_note)
     return lines + report.notes

@@ -111,8 +111,12 @@ def test_equal_results_exit_with_0(folder: Path, capsys: pytest.CaptureFixture[s
     told = capsys.readouterr()
     assert "All 2 results are equal." in told.out
     assert "LangGraph against itself" in told.out
+    assert "The same command with --concurrency 1,2,4,8 measures it." in told.out
     assert compare(*arguments[:-2], "--against", "out.json", "--concurrency", "1,2") == 0
-    assert "older report" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "older report" in told.out
+    assert "Sustained rate, the median below" in told.out
+    assert "was not measured" not in told.out
 
 
 def test_different_results_exit_with_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

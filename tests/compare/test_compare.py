@@ -15,6 +15,7 @@ from langgraph_alto.compare import Report, compare
 from langgraph_alto.compare.against import against, load_report
 from langgraph_alto.compare.report import SCHEMA, schema_text
 from langgraph_alto.compare.sides import Sides
+from langgraph_alto.compare.sustained import sustained_rates, why_not_measured
 from langgraph_alto.compare.waterfall import MOST_PARTIALS
 from langgraph_alto.errors import InputsError, NotAGraphError, OptionError
 from langgraph_alto.testing import FakeChatModel, FakeEngine, VirtualClock
@@ -129,6 +130,39 @@ def test_several_at_once_give_a_throughput_and_a_sustained_rate() -> None:
     assert {row.target for row in report.sustained} == {1.25, 2.0}
     assert all(row.rate.ratio and row.rate.ratio > 1.4 for row in report.sustained)
     assert report.sustained[0].at_most_concurrency == ["langgraph", "alto"]
+    assert not report.sustained_note
+
+
+@pytest.mark.parametrize(
+    ("asked", "measured", "note"),
+    [
+        (
+            (1,),
+            1,
+            "more than one concurrency. The same command with --concurrency 1,2,4,8 measures",
+        ),
+        (
+            (4,),
+            1,
+            "a concurrency of 1, too. The same command with --concurrency 1,4 measures",
+        ),
+        ((2, 8), 2, "a concurrency of 1, too. The same command with --concurrency 1,2,8 "),
+        ((1, 8), 1, "the measurement was stopped before it."),
+    ],
+)
+def test_where_no_sustained_rate_was_measured_the_report_says_what_measures_it(
+    asked: tuple[int, ...], measured: int, note: str
+) -> None:
+    sample = load_report(SAMPLE).runs[0]
+    levels = [sample.model_copy(update={"concurrency": at}) for at in asked[:measured]]
+    assert sustained_rates(levels) == []
+    assert note in why_not_measured(levels, asked, in_python=False)
+
+
+def test_one_concurrency_in_python_says_what_measures_the_sustained_rate() -> None:
+    report = valid(compare(graphs.equal_graph(), [{}], **on_virtual_clock(runs=2)))
+    assert report.sustained == []
+    assert "The same call with concurrency=(1, 2, 4, 8) measures it." in report.sustained_note
 
 
 def test_few_runs_claim_nothing() -> None:

@@ -205,6 +205,18 @@ def test_both_waterfalls_have_one_time_axis(
     )
 
 
+def test_the_sustained_rate_is_there_or_how_to_get_it(
+    chrome: Browser, files: dict[str, Path], reports: dict[str, Report]
+) -> None:
+    assert reports["faster"].sustained
+    with chrome.page(files["faster"]) as page:
+        shown = page.locator("#more").inner_text()
+        assert shown.count("While the median stays below") == len(reports["faster"].sustained)
+        assert "measures it" not in shown
+    with chrome.page(files["equal"]) as page:
+        assert "The same call with concurrency=(1, 2, 4, 8) measures it." in text_of(page, "#more")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_partial_outputs_are_ticks_on_their_producers_bar(
