@@ -139,7 +139,8 @@ def _figures(report: Report) -> Iterator[Figure]:
     if report.bound is not None:
         level = report.runs[0] if report.runs else None
         near = level.alto_to_bound if level else None
-        note = f"ALTO is at {near:.2f} times it" if near else ""
+        note = f"ALTO is at {near:.2f} times it; " if near else ""
+        note += "the time of an executor itself is not in it"
         yield Figure("The bound", seconds(report.bound), note)
     compared = report.results
     if compared.compared:

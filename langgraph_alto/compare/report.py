@@ -437,7 +437,8 @@ class Report(Part):
     ratio_interval: Ratio | None
     bound: float | None = Field(
         description="Seconds: the longest path through the bodies' own times and what truly "
-        "depended on what. No executor that runs whole bodies can be faster on this graph."
+        "depended on what. No executor that runs whole bodies can be faster on this graph; the "
+        "time that an executor itself takes is not in it."
     )
     bound_ratio: float | None = Field(description="The bound divided by LangGraph's median.")
     bound_if_unlocked: float | None = Field(

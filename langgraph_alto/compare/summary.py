@@ -74,7 +74,7 @@ def _lines(report: Report) -> list[str]:
     lines = [report.noise.sentence]
     if report.bound is not None:
         share = "" if report.bound_ratio is None else f", {report.bound_ratio:.2f} of LangGraph's"
-        lines.append(f"Bound: {seconds(report.bound)}{share}.")
+        lines.append(f"Bound: {seconds(report.bound)}{share}; an executor's own time is not in it.")
     for side in ("langgraph", "alto"):
         spent = getattr(report.spent, side)
         if spent is not None:

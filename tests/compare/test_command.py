@@ -111,6 +111,7 @@ def test_equal_results_exit_with_0(folder: Path, capsys: pytest.CaptureFixture[s
     told = capsys.readouterr()
     assert "All 2 results are equal." in told.out
     assert "LangGraph against itself" in told.out
+    assert "; an executor's own time is not in it." in told.out
     assert "The same command with --concurrency 1,2,4,8 measures it." in told.out
     assert compare(*arguments[:-2], "--against", "out.json", "--concurrency", "1,2") == 0
     told = capsys.readouterr()

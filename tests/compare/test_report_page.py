@@ -125,6 +125,16 @@ def test_the_verdict_comes_first(
     assert f"All {report.results.compared} results are equal." in said
 
 
+def test_beside_the_bound_stands_what_it_leaves_out(
+    chrome: Browser, files: dict[str, Path]
+) -> None:
+    with chrome.page(files["faster"]) as page:
+        figure = page.locator("dl.figures > div", has_text="The bound").inner_text()
+        assert "the time of an executor itself is not in it" in figure
+        said = text_of(page, "#latency .what")
+    assert "The time that an executor itself takes is not in it" in said
+
+
 def test_no_difference_is_a_verdict(chrome: Browser, files: dict[str, Path]) -> None:
     with chrome.page(files["equal"]) as page:
         assert text_of(page, "h1").startswith("No difference shown: ")
