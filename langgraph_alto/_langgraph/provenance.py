@@ -187,7 +187,7 @@ class _LoopReader:
         found = []
         for trigger in task.triggers:
             via = self._kind(trigger)
-            found += [Dependency(i, via) for i in self._writers.get(trigger, ())]
+            found += [Dependency(i, via) for i in self._triggering(trigger)]
         triggered = {d.on for d in found}
         guess = spec.reads_how in _GUESSED
         for channel in sorted(spec.reads):
@@ -195,6 +195,17 @@ class _LoopReader:
                 if i not in triggered:
                     found.append(Dependency(i, "data", guessed=guess))
         return tuple({(d.on, d.via == "data"): d for d in found}.values())
+
+    def _triggering(self, trigger: str) -> Sequence[int]:
+        """The bodies without which a channel would not have triggered a task.
+
+        Any one of those that lead over an edge is enough: the first one. What a task reads of the
+        others counts by itself.
+        """
+        writers = self._writers.get(trigger, [])
+        if self._kind(trigger) == "edge" and writers:
+            return [min(writers, key=lambda i: self._found[i].ended)]
+        return writers
 
     def _routed(self, sender: _Committed, target: NodeSpec | None) -> tuple[Dependency, ...]:
         """What the router read that wrote a `Send`, besides what its own node gave."""

@@ -3,7 +3,8 @@
 **The bound** is the longest path through the bodies of a run: each takes the time that it took,
 and begins when everything that it depends on is there. What it depends on is
 
-- the task that sent it, or the tasks that triggered it (all parts of a join);
+- the task that sent it, or the tasks that triggered it (all parts of a join; where edges of
+  several tasks lead to it, the first of these to end);
 - the tasks that last wrote what it reads, or added to it, where that is a collection;
 - what the router read that led to it.
 
