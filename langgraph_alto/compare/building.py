@@ -248,6 +248,7 @@ def _results(material: Material) -> tuple[model.Results, model.Difference | None
             equal=counts["equal"],
             order_only=counts["order"],
             different=counts["different"],
+            langgraph_differs=_own_differences(material),
             ignored=list(material.ignored),
             failed=failed,
             timeouts=timeouts,
@@ -259,6 +260,15 @@ def _results(material: Material) -> tuple[model.Results, model.Difference | None
         ),
         first,
     )
+
+
+def _own_differences(material: Material) -> int | None:
+    """How often LangGraph's second run on an input differs from the first one."""
+    groups = [g for level in material.levels for g in level.groups if g.pair(LANGGRAPH, AGAIN)]
+    if not groups:
+        return None
+    found = [g.difference(material.ignored, AGAIN) for g in groups]
+    return sum(differs is not None and differs.kind != "expected" for differs in found)
 
 
 def _difference(group: Group, found: Found, one: Done, other: Done) -> model.Difference:
@@ -312,11 +322,14 @@ def _verdict(
         if difference.kind == "expected":
             what = "are not what was expected"
         sentence = f"The results {what}. {difference.sentence}"
+        if results.langgraph_differs and difference.kind != "expected":
+            sentence += " LangGraph's own results differ from run to run, too."
         return model.Verdict(code="results_differ", sentence=sentence, margin=verdict.margin)
     sentence = verdict.sentence
     if results.compared:
         equal = "The result is" if results.compared == 1 else f"All {results.compared} results are"
-        sentence = f"{sentence} {equal} equal."
+        errors = ", errors included" if any(results.failed.values()) else ""
+        sentence = f"{sentence} {equal} equal{errors}."
     if any(results.failed.values()):
         sentence += (
             f" {results.failed['langgraph']} runs failed on LangGraph, "

@@ -77,6 +77,11 @@ class Results(Part):
     equal: int
     order_only: int = Field(description="Pairs that differ only in the order of elements.")
     different: int = Field(description="Pairs that differ otherwise.")
+    langgraph_differs: int | None = Field(
+        default=None,  # reports of before have none
+        description="So many times two runs on LangGraph itself gave different results; None: "
+        "not measured. More than 0: the graph's own results vary.",
+    )
     ignored: list[str] = Field(description="Keys that the user said may differ.")
     failed: dict[Executor, int] = Field(description="Runs that raised or timed out.")
     timeouts: dict[Executor, int]

@@ -45,7 +45,7 @@ def _level_table(level: Level) -> Table:
     at = "one run at a time" if level.concurrency == 1 else f"{level.concurrency} runs at once"
     table = Table(title=at, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("")
-    for heading in ("p50", "p95", "p99", "first chunk", "runs/s", "to bound"):
+    for heading in ("p50", "p95", "p99", "first chunk", "runs/s", "÷ bound"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, spoken, to_bound in (
         ("langgraph", "LangGraph", level.langgraph_to_bound),
@@ -64,7 +64,8 @@ def _level_table(level: Level) -> Table:
     if level.ratio_interval is not None:
         found_ratio = level.ratio_interval
         table.caption = (
-            f"ratio {found_ratio.value:.3f} ({found_ratio.low:.3f} to {found_ratio.high:.3f})"
+            f"ratio ALTO ÷ LangGraph: {found_ratio.value:.3f} "
+            f"({found_ratio.low:.3f} to {found_ratio.high:.3f})"
         )
         table.caption_justify = "left"
     return table
@@ -75,12 +76,14 @@ def _lines(report: Report) -> list[str]:
     if report.bound is not None:
         share = "" if report.bound_ratio is None else f", {report.bound_ratio:.2f} of LangGraph's"
         lines.append(f"Bound: {seconds(report.bound)}{share}; an executor's own time is not in it.")
+    if report.spent.langgraph is not None or report.spent.alto is not None:
+        lines.append("A run's mean, along the chain of nodes that ended last:")
     for side in ("langgraph", "alto"):
         spent = getattr(report.spent, side)
         if spent is not None:
             name = "LangGraph" if side == "langgraph" else "ALTO"
             lines.append(
-                f"{name} spent of {seconds(spent.latency)}: {seconds(spent.bodies)} in nodes, "
+                f"  {name} {seconds(spent.latency)}: {seconds(spent.bodies)} in nodes, "
                 f"{seconds(spent.waiting)} waiting, {seconds(spent.executor)} in itself."
             )
     lines += map(_sustained, report.sustained)
@@ -130,15 +133,16 @@ def _more_lines(report: Report) -> list[str]:
     wasted = report.wasted
     if wasted is not None and wasted.started_ahead:
         lines.append(
-            f"Ran ahead: {wasted.started_ahead:.3g} bodies a run, {wasted.adopted:.3g} adopted; "
-            f"{wasted.share:.1%} of the time in nodes came to nothing."
+            f"Ran ahead in a run: {wasted.started_ahead:.3g}, of which {wasted.adopted:.3g} became "
+            f"real tasks; {wasted.share:.1%} of the time in nodes came to nothing."
         )
     lines += [
         f"Input {f.line} on {'LangGraph' if f.executor == 'langgraph' else 'ALTO'}, "
-        f"{f.count} times: {f.error}"
+        f"{f.count} times: {' '.join(f.error.split())}"
         for f in report.results.failures
     ]
-    if report.results.different and report.first_difference is not None:
+    differs = report.first_difference
+    if differs is not None and differs.kind not in ("outcome", "error", "expected"):
         lines.append("What may differ can be named: --ignore KEY (a name, or a whole key with *).")
     if report.against is not None:
         lines.append(report.against.sentence)

@@ -13,6 +13,8 @@ import pytest
 from langgraph_alto import Options, Partial, accelerate
 from langgraph_alto.compare import Report, compare
 from langgraph_alto.compare.against import against, load_report
+from langgraph_alto.compare.comparison import About
+from langgraph_alto.compare.page_words import results
 from langgraph_alto.compare.report import SCHEMA, schema_text
 from langgraph_alto.compare.sides import Sides
 from langgraph_alto.compare.sustained import sustained_rates, why_not_measured
@@ -200,6 +202,31 @@ def test_different_results(
     assert found.sentence in report.verdict.sentence
     counted = report.results.order_only if kind == "order" else report.results.different
     assert counted == 2
+    assert report.results.langgraph_differs == 0
+    assert report.verdict.sentence.endswith(found.sentence)
+
+
+def test_where_langgraph_differs_from_itself_alto_is_not_blamed() -> None:
+    report = valid(compare(built(graphs.with_an_id), [{}], **on_virtual_clock(runs=2)))
+    assert report.results.langgraph_differs == 2
+    assert report.verdict.sentence.endswith("LangGraph's own results differ from run to run, too.")
+    assert "does not give the same result twice" in results(report)
+    unknown = compare(built(graphs.with_an_id), [{}], **on_virtual_clock(runs=2, noise=False))
+    assert unknown.results.langgraph_differs is None
+    assert "LangGraph's own results" not in unknown.verdict.sentence
+    expecting = [{"input": {}, "expect": {"number": 2}}]
+    how = on_virtual_clock(runs=1, ignore=["id"])
+    report = compare(built(graphs.with_an_id), expecting, **how)
+    assert report.verdict.code == "results_differ"
+    assert report.results.langgraph_differs == 0
+    assert "LangGraph's own results" not in report.verdict.sentence
+
+
+def test_a_graph_without_a_name_is_called_by_its_target() -> None:
+    about = About(target="shop/app.py:graph")
+    report = compare(graphs.equal_graph(), [{}], about=about, **on_virtual_clock(runs=1))
+    assert report.graph == "app.py:graph"
+    assert compare(graphs.equal_graph(), [{}], **on_virtual_clock(runs=1)).graph == "graph"
 
 
 def test_ids_differ_unless_they_are_named() -> None:
@@ -226,6 +253,7 @@ def test_runs_that_fail_are_counted_and_compared() -> None:
     report = valid(compare(graph, inputs, **on_virtual_clock()))
     assert report.equal
     assert report.results.failed == {"langgraph": 12, "alto": 12}
+    assert "All 18 results are equal, errors included." in report.verdict.sentence
     assert {f.error for f in report.results.failures} == {
         "ValueError: 1 is odd",
         "ValueError: 3 is odd",
