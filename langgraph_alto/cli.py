@@ -309,7 +309,8 @@ def compare(  # noqa: PLR0917  (the parser passes them by name)
         runs=runs,
         concurrency=_read_numbers("--concurrency", concurrency),
         warm_up=warm_up,
-        options=_read_options(executor_options)[1] or _checked(Options.from_environment),
+        options=_read_options(executor_options, "--executor-options")[1]
+        or _checked(Options.from_environment),
         ablate=ablate,
         ignore=tuple(ignore or ()),
         timeout=timeout or None,
@@ -376,12 +377,14 @@ def exec_(
     return functools.partial(become, program or [], values)
 
 
-def _read_options(text: str | None) -> tuple[dict[str, Any] | None, Options | None]:
+def _read_options(
+    text: str | None, option: str = "--options"
+) -> tuple[dict[str, Any] | None, Options | None]:
     """`--options` as given and as checked; what `LANGGRAPH_ALTO_OPTIONS` holds is checked too."""
     if text is None:
         _checked(Options.from_environment)
         return None, None
-    values = _read_object("--options", text)
+    values = _read_object(option, text)
     return values, _checked(functools.partial(Options, **values))
 
 

@@ -37,8 +37,8 @@ G = TypeVar("G", bound=Pregel[Any, Any, Any, Any])
 class SeenBody:
     """One execution of a body. Times as the clock gives them.
 
-    `items` are the lists that a generator has yielded so far: (moment, key, elements by then);
-    None of a body that is no generator.
+    `items` are what a generator has yielded so far in chunks that add up: (moment, key, elements
+    of that list by then; None of what is no list). None of a body that is no generator.
     """
 
     node: str
@@ -50,7 +50,7 @@ class SeenBody:
     task_id: str | None = None
     outcome: str = "real"
     failed: bool = False
-    items: list[tuple[float, str, int]] | None = None
+    items: list[tuple[float, str, int | None]] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -156,12 +156,12 @@ async def _atimed(task: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 class _ItemClock:
-    """Notes when the lists that a generator yields grow."""
+    """Notes when what a generator yields grows."""
 
     def __init__(self, body: SeenBody, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._counts: dict[str, int] = {}
-        self._items: list[tuple[float, str, int]] = []
+        self._items: list[tuple[float, str, int | None]] = []
         body.items = self._items
 
     def began(self) -> None:
@@ -171,7 +171,9 @@ class _ItemClock:
     def took(self, chunk: Any) -> bool:
         if isinstance(chunk, AddableDict):
             for key, value in chunk.items():
-                if isinstance(value, list) and value:
+                if not isinstance(value, list):
+                    self._items.append((self._clock(), key, None))
+                elif value:
                     count = self._counts[key] = self._counts.get(key, 0) + len(value)
                     self._items.append((self._clock(), key, count))
         return False

@@ -17,7 +17,7 @@ from langgraph.types import Send
 from langgraph_alto._langgraph import names
 from langgraph_alto._langgraph.probe import Observation, SeenBody, SeenLoop, SeenStep
 from langgraph_alto.core.attribution import are_made_from, elements_of
-from langgraph_alto.core.critical_path import Body, Dependency
+from langgraph_alto.core.critical_path import Body, Dependency, Emitted
 from langgraph_alto.core.fanout import START
 from langgraph_alto.core.levels import Levels, levels
 from langgraph_alto.core.paths import Path, Step, path_text
@@ -158,6 +158,7 @@ class _LoopReader:
                 path=path_text(path, 12),
                 namespace=self._place,
                 failed=body.failed,
+                emitted=emitted_by(body, self._zero),
                 steps=path,
             )
         )
@@ -186,7 +187,7 @@ class _LoopReader:
         found = []
         for trigger in task.triggers:
             via = self._kind(trigger)
-            found += [Dependency(i, via) for i in self._writers.get(trigger, ())]
+            found += [Dependency(i, via) for i in self._triggering(trigger)]
         triggered = {d.on for d in found}
         guess = spec.reads_how in _GUESSED
         for channel in sorted(spec.reads):
@@ -194,6 +195,17 @@ class _LoopReader:
                 if i not in triggered:
                     found.append(Dependency(i, "data", guessed=guess))
         return tuple({(d.on, d.via == "data"): d for d in found}.values())
+
+    def _triggering(self, trigger: str) -> Sequence[int]:
+        """The bodies without which a channel would not have triggered a task.
+
+        Any one of those that lead over an edge is enough: the first one. What a task reads of the
+        others counts by itself.
+        """
+        writers = self._writers.get(trigger, [])
+        if self._kind(trigger) == "edge" and writers:
+            return [min(writers, key=lambda i: self._found[i].ended)]
+        return writers
 
     def _routed(self, sender: _Committed, target: NodeSpec | None) -> tuple[Dependency, ...]:
         """What the router read that wrote a `Send`, besides what its own node gave."""
@@ -306,9 +318,24 @@ class _LoopReader:
             return []
         times: list[float] = []
         for moment, name, count in body.items:
-            if name == key:
+            if name == key and count is not None:
                 times += [moment - body.began] * (count - len(times))
         return times
+
+
+def emitted_by(body: SeenBody, zero: float) -> tuple[Emitted, ...]:
+    """The partial outputs of a body, in seconds since `zero`: of lists each element by itself."""
+    found: list[Emitted] = []
+    counts: Counter[str] = Counter()
+    for moment, key, count in body.items or ():
+        if body.ended is not None and moment > body.ended:
+            break  # it was thrown away by then
+        if count is None:
+            found.append(Emitted(moment - zero, key, None))
+            continue
+        found += (Emitted(moment - zero, key, index) for index in range(counts[key], count))
+        counts[key] = count
+    return tuple(found)
 
 
 class _NamedBody(Body):

@@ -19,16 +19,17 @@ from langgraph_alto.compare.execution import Done
 from langgraph_alto.compare.inputs import Case, digest
 from langgraph_alto.compare.measuring import Group, Measured
 from langgraph_alto.compare.sides import AGAIN, ALTO, LANGGRAPH, PARTIALS
+from langgraph_alto.compare.sustained import (
+    BOTH,
+    both_numbers,
+    sustained_rates,
+    why_not_measured,
+)
 from langgraph_alto.compare.tables import SideTimes, edge_rows, mean_over, node_rows
 from langgraph_alto.compare.waterfall import timeline_of
 from langgraph_alto.core.critical_path import longest_path
 from langgraph_alto.core.plan import StreamingPlan
 from langgraph_alto.rendering import to_json
-
-BOTH: tuple[model.Executor, model.Executor] = ("langgraph", "alto")
-
-TARGETS = (1.25, 2.0)
-"""Latency targets of the sustained rate, as multiples of LangGraph's unloaded median."""
 
 PACKAGES = (
     "langgraph-alto",
@@ -88,7 +89,10 @@ def build_report(material: Material) -> model.Report:
         bound_if_unlocked=median(unlocked) if unlocked else None,
         noise=first.noise,
         runs=levels,
-        sustained=_sustained(levels),
+        sustained=sustained_rates(levels),
+        sustained_note=why_not_measured(
+            levels, material.settings.concurrency, in_python=material.command is None
+        ),
         results=results,
         calls=model.BothCalls(
             langgraph=_calls(measured.runs_of(LANGGRAPH)), alto=_calls(measured.runs_of(ALTO))
@@ -169,12 +173,7 @@ def _throughput(level: Measured) -> model.BothNumbers:
         finished = sum(run.is_measured for run in level.runs_of(side))
         return finished / seconds if seconds > 0 and finished else None
 
-    return _both(rate(LANGGRAPH), rate(ALTO))
-
-
-def _both(first: float | None, second: float | None) -> model.BothNumbers:
-    ratio = second / first if first and second is not None else None
-    return model.BothNumbers(langgraph=first, alto=second, ratio=ratio)
+    return both_numbers(rate(LANGGRAPH), rate(ALTO))
 
 
 def _bound(group: Group, *, guessed: bool = True) -> float | None:
@@ -215,46 +214,6 @@ def _pair(group: Group, ignored: Sequence[str]) -> model.PairTimes:
     )
 
 
-def _sustained(levels: Sequence[model.Level]) -> list[model.Sustained]:
-    """The rate at a latency target; one measured concurrency tells none."""
-    unloaded = levels[0].latency.langgraph
-    if len(levels) < 2 or unloaded is None:
-        return []
-    found = []
-    for target in TARGETS:
-        limit = target * unloaded.p50
-        rates = {name: _rate_at(levels, name, limit) for name in BOTH}
-        found.append(
-            model.Sustained(
-                target=target,
-                limit=limit,
-                rate=_both(rates["langgraph"][0], rates["alto"][0]),
-                at_most_concurrency=[name for name in BOTH if rates[name][1]],
-            )
-        )
-    return found
-
-
-def _rate_at(
-    levels: Sequence[model.Level], name: model.Executor, limit: float
-) -> tuple[float | None, bool]:
-    """The highest rate with a median below a limit, and whether the highest level still kept it."""
-    points = []
-    for level in levels:
-        latency, rate = getattr(level.latency, name), getattr(level.throughput, name)
-        if latency is not None and rate is not None:
-            points.append((latency.p50, rate))
-    best: float | None = None
-    for place, (latency, rate) in enumerate(points):
-        if latency <= limit:
-            best = max(best or 0.0, rate)
-        elif place and points[place - 1][0] <= limit:
-            before, rate_before = points[place - 1]
-            share = (limit - before) / (latency - before)
-            best = max(best or 0.0, rate_before + share * (rate - rate_before))
-    return best, bool(points) and points[-1][0] <= limit
-
-
 # Results -----------------------------------------------------------------------------------
 
 
@@ -289,6 +248,7 @@ def _results(material: Material) -> tuple[model.Results, model.Difference | None
             equal=counts["equal"],
             order_only=counts["order"],
             different=counts["different"],
+            langgraph_differs=_own_differences(material),
             ignored=list(material.ignored),
             failed=failed,
             timeouts=timeouts,
@@ -300,6 +260,15 @@ def _results(material: Material) -> tuple[model.Results, model.Difference | None
         ),
         first,
     )
+
+
+def _own_differences(material: Material) -> int | None:
+    """How often LangGraph's second run on an input differs from the first one."""
+    groups = [g for level in material.levels for g in level.groups if g.pair(LANGGRAPH, AGAIN)]
+    if not groups:
+        return None
+    found = [g.difference(material.ignored, AGAIN) for g in groups]
+    return sum(differs is not None and differs.kind != "expected" for differs in found)
 
 
 def _difference(group: Group, found: Found, one: Done, other: Done) -> model.Difference:
@@ -353,11 +322,14 @@ def _verdict(
         if difference.kind == "expected":
             what = "are not what was expected"
         sentence = f"The results {what}. {difference.sentence}"
+        if results.langgraph_differs and difference.kind != "expected":
+            sentence += " LangGraph's own results differ from run to run, too."
         return model.Verdict(code="results_differ", sentence=sentence, margin=verdict.margin)
     sentence = verdict.sentence
     if results.compared:
         equal = "The result is" if results.compared == 1 else f"All {results.compared} results are"
-        sentence = f"{sentence} {equal} equal."
+        errors = ", errors included" if any(results.failed.values()) else ""
+        sentence = f"{sentence} {equal} equal{errors}."
     if any(results.failed.values()):
         sentence += (
             f" {results.failed['langgraph']} runs failed on LangGraph, "

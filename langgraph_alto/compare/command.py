@@ -60,6 +60,8 @@ def prepare(
         require_libraries()
     outputs = [files.get("json_file"), files.get("html_file"), how.record]
     refuse_bad_files([str(path) for path in outputs if path is not None])
+    read = (inputs, how.replay, target.rpartition(":")[0])
+    refuse_lost_files(outputs, [str(path) for path in read if path])
     return CompareRequest(
         target=target,
         inputs=inputs,
@@ -89,6 +91,24 @@ def refuse_bad_files(paths: Sequence[str]) -> None:
             os.unlink(path)
 
 
+def refuse_lost_files(written: Sequence[str | Path | None], read: Sequence[str]) -> None:
+    """Tell of a file that would be written over though it is read, or written twice.
+
+    Raises:
+        InputsError: There is one.
+    """
+    reads = {os.path.realpath(path) for path in read}
+    writes: set[str] = set()
+    for path in written:
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in reads or place in writes:
+            why = "it is read, too" if place in reads else "two options name it"
+            raise InputsError(f"can't write {str(path)!r}: {why}.")
+        writes.add(place)
+
+
 def run(request: CompareRequest) -> int:
     """Compare, show and write; returns the exit code.
 
@@ -104,6 +124,8 @@ def run(request: CompareRequest) -> int:
     if request.html_file is not None:
         _write_page(report, request.html_file)
     print_summary(report, Console())
+    if written := [path for path in (request.json_file, request.html_file) if path is not None]:
+        print(f"Written: {', '.join(written)}.")
     code = 0 if report.equal else DIFFERENT
     code = code if report.complete else STOPPED
     if abandoned:

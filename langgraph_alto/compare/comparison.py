@@ -26,6 +26,9 @@ from langgraph_alto.options import Options, RunAhead
 from langgraph_alto.planning import plan
 from langgraph_alto.run import is_async
 
+UNNAMED = "LangGraph"
+"""What LangGraph calls a graph that was given no name."""
+
 MODES = ("values", "updates", "custom", "messages", "tasks", "checkpoints", "debug")
 
 
@@ -252,7 +255,7 @@ class Comparison:
         return build_report(
             Material(
                 target=self._about.target,
-                graph=self._graph.name or "graph",
+                graph=self._title(),
                 cases=self._cases,
                 levels=measuring.measured(),
                 plan=self._plan,
@@ -266,6 +269,15 @@ class Comparison:
                 notes=self._notes,
             )
         )
+
+    def _title(self) -> str:
+        """The graph's name; where it has only LangGraph's default, what was asked for."""
+        assert self._graph is not None
+        name = self._graph.name
+        if name and name != UNNAMED:
+            return str(name)
+        target = self._about.target
+        return target.replace("\\", "/").rpartition("/")[2] if target != UNNAMED else "graph"
 
     # The graph -----------------------------------------------------------------------------
 

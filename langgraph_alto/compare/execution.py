@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 from langgraph.types import Command
 
 from langgraph_alto._langgraph.probe import Observation, observing
-from langgraph_alto._langgraph.provenance import Provenance
+from langgraph_alto._langgraph.provenance import Provenance, emitted_by
 from langgraph_alto.compare.equality import plain_result
 from langgraph_alto.compare.inputs import Case
 from langgraph_alto.compare.models import Tally, counting
 from langgraph_alto.compare.report import Outcome
 from langgraph_alto.compare.sides import Graph, Side
-from langgraph_alto.core.critical_path import Body, Dependency
+from langgraph_alto.core.critical_path import Body, Dependency, Emitted
 from langgraph_alto.rendering import to_json
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ class Lost:
     began: float
     ended: float
     outcome: str
+    emitted: tuple[Emitted, ...] = ()
 
 
 @dataclass
@@ -80,7 +81,9 @@ class Done:
             for body in seen.ahead:
                 if body.outcome in ("discarded", "rerun") and body.began is not None:
                     began, ended = body.began - zero, (body.ended or body.began) - zero
-                    self.lost.append(Lost(body.node, body.step, began, ended, body.outcome))
+                    emitted = emitted_by(body, zero)
+                    lost = Lost(body.node, body.step, began, ended, body.outcome, emitted)
+                    self.lost.append(lost)
             self.started_ahead += len(seen.ahead)
             self.adopted += len(seen.adopted)
             for reason, count in seen.held.items():

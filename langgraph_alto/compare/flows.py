@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from langgraph_alto.compare.report import Executor, SpanRow, Timeline, TypicalPair
 from langgraph_alto.compare.wording import seconds
-from langgraph_alto.flow.model import Flow, Interval, Link, Outcome, Span
+from langgraph_alto.flow.model import Flow, Interval, Link, Outcome, Span, Tick
 
 NAMES: dict[Executor, str] = {"langgraph": "LangGraph", "alto": "ALTO"}
 
@@ -46,6 +46,8 @@ def _span(row: SpanRow, ends: Mapping[str, float]) -> Span:
         parent=row.parent,
         ancestry=tuple(row.path.split(" / ")) if row.path else (),
         links=tuple(_link(id, row.ready, ends) for id in row.depends),
+        ticks=tuple(Tick(p.at, p.index, p.key) for p in row.partials),
+        emitted=row.partial_count,
         waits=waits,
         outcome=_outcome(row),
         failed=row.outcome == "failed",

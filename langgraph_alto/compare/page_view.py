@@ -139,7 +139,8 @@ def _figures(report: Report) -> Iterator[Figure]:
     if report.bound is not None:
         level = report.runs[0] if report.runs else None
         near = level.alto_to_bound if level else None
-        note = f"ALTO is at {near:.2f} times it" if near else ""
+        note = f"ALTO is at {near:.2f} times it; " if near else ""
+        note += "the time of an executor itself is not in it"
         yield Figure("The bound", seconds(report.bound), note)
     compared = report.results
     if compared.compared:
@@ -364,14 +365,16 @@ def _held(found: Wasted | None) -> list[tuple[str, float]]:
 
 def _method(report: Report) -> str:
     made = report.settings
-    at_once = " and ".join(f"{level:,}" for level in made.concurrency)
+    at_once = " and ".join(f"{level:,}" for level in made.concurrency) + " at once"
+    if made.concurrency == [1]:
+        at_once = "one at a time"
     models = f", model answers from {made.recording}" if made.models == "recorded" else ""
     if made.models == "live" and report.calls.langgraph and report.calls.langgraph.model_calls:
         models = ", live models"
     inputs = len(report.inputs)
     said = (
         f"{inputs:,} input{plural(inputs)}, {made.runs:,} round{plural(made.runs)}"
-        f" after {made.warm_up:,} to warm up, {at_once} at once, {made.mode}{models}. "
+        f" after {made.warm_up:,} to warm up, {at_once}, {made.mode}{models}. "
         f"Intervals are {percent(made.confidence)} bootstrap intervals of {made.resamples:,} "
         f"resamples (seed {made.seed}). A difference below "
         f"{percent(report.verdict.margin)} is not called one."

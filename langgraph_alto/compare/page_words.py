@@ -93,6 +93,11 @@ def results(report: Report) -> str:
         said += f", {found.order_only:,} differ only in order" if found.order_only else ""
         said += f", {found.different:,} differ" if found.different else ""
         said += "."
+    if found.langgraph_differs and found.equal < found.compared:
+        said += (
+            f" Two runs on LangGraph itself differed {found.langgraph_differs:,} times, too: "
+            "the graph does not give the same result twice."
+        )
     if found.ignored:
         said += f" Not compared, as asked: {', '.join(found.ignored)}."
     for side in SIDES:

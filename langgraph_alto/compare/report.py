@@ -77,6 +77,11 @@ class Results(Part):
     equal: int
     order_only: int = Field(description="Pairs that differ only in the order of elements.")
     different: int = Field(description="Pairs that differ otherwise.")
+    langgraph_differs: int | None = Field(
+        default=None,  # reports of before have none
+        description="So many times two runs on LangGraph itself gave different results; None: "
+        "not measured. More than 0: the graph's own results vary.",
+    )
     ignored: list[str] = Field(description="Keys that the user said may differ.")
     failed: dict[Executor, int] = Field(description="Runs that raised or timed out.")
     timeouts: dict[Executor, int]
@@ -285,6 +290,16 @@ class NodeRow(Part):
     unlock: str | None
 
 
+class PartialRow(Part):
+    """A partial output of a generator node, yielded in a chunk that adds up (`Partial`)."""
+
+    at: float = Field(description="Seconds since the run began.")
+    key: str = Field(description="The key of the state that it adds to.")
+    index: int | None = Field(
+        description="Its place in the list that the node gives for the key; None: no list."
+    )
+
+
 class SpanRow(Part):
     """One execution of a body."""
 
@@ -302,6 +317,12 @@ class SpanRow(Part):
     outcome: Literal["real", "adopted", "discarded", "rerun", "failed"]
     depends: list[str] = Field(description="Ids of the spans whose output it needs.")
     on_chain: bool = Field(description="It is on the chain that decided the latency.")
+    partials: list[PartialRow] = Field(
+        default=[],  # reports of before have none
+        description="What it yielded before its end, by time; of more than 100 (fewer "
+        "where many spans have some) evenly spread ones, the first and the last among them.",
+    )
+    partial_count: int = Field(default=0, description="How many it yielded.")
 
 
 class Timeline(Part):
@@ -421,7 +442,8 @@ class Report(Part):
     ratio_interval: Ratio | None
     bound: float | None = Field(
         description="Seconds: the longest path through the bodies' own times and what truly "
-        "depended on what. No executor that runs whole bodies can be faster on this graph."
+        "depended on what. No executor that runs whole bodies can be faster on this graph; the "
+        "time that an executor itself takes is not in it."
     )
     bound_ratio: float | None = Field(description="The bound divided by LangGraph's median.")
     bound_if_unlocked: float | None = Field(
@@ -431,6 +453,10 @@ class Report(Part):
     noise: Noise
     runs: list[Level] = Field(description="One for each concurrency, lowest first.")
     sustained: list[Sustained]
+    sustained_note: str = Field(
+        default="",  # reports of before have none
+        description="Why `sustained` is empty, and what measures it; empty where it is not.",
+    )
     results: Results
     calls: BothCalls
     wasted: Wasted | None

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from langgraph_alto.compare.report import EdgeRow, Level, Quantiles, Report
+from langgraph_alto.compare.report import EdgeRow, Level, Quantiles, Report, Sustained
 
 EDGES = 8
 """Rows of the edges' table."""
@@ -45,7 +45,7 @@ def _level_table(level: Level) -> Table:
     at = "one run at a time" if level.concurrency == 1 else f"{level.concurrency} runs at once"
     table = Table(title=at, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("")
-    for heading in ("p50", "p95", "p99", "first chunk", "runs/s", "to bound"):
+    for heading in ("p50", "p95", "p99", "first chunk", "runs/s", "÷ bound"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, spoken, to_bound in (
         ("langgraph", "LangGraph", level.langgraph_to_bound),
@@ -64,7 +64,8 @@ def _level_table(level: Level) -> Table:
     if level.ratio_interval is not None:
         found_ratio = level.ratio_interval
         table.caption = (
-            f"ratio {found_ratio.value:.3f} ({found_ratio.low:.3f} to {found_ratio.high:.3f})"
+            f"ratio ALTO ÷ LangGraph: {found_ratio.value:.3f} "
+            f"({found_ratio.low:.3f} to {found_ratio.high:.3f})"
         )
         table.caption_justify = "left"
     return table
@@ -74,20 +75,35 @@ def _lines(report: Report) -> list[str]:
     lines = [report.noise.sentence]
     if report.bound is not None:
         share = "" if report.bound_ratio is None else f", {report.bound_ratio:.2f} of LangGraph's"
-        lines.append(f"Bound: {seconds(report.bound)}{share}.")
+        lines.append(f"Bound: {seconds(report.bound)}{share}; an executor's own time is not in it.")
+    if report.spent.langgraph is not None or report.spent.alto is not None:
+        lines.append("A run's mean, along the chain of nodes that ended last:")
     for side in ("langgraph", "alto"):
         spent = getattr(report.spent, side)
         if spent is not None:
             name = "LangGraph" if side == "langgraph" else "ALTO"
             lines.append(
-                f"{name} spent of {seconds(spent.latency)}: {seconds(spent.bodies)} in nodes, "
+                f"  {name} {seconds(spent.latency)}: {seconds(spent.bodies)} in nodes, "
                 f"{seconds(spent.waiting)} waiting, {seconds(spent.executor)} in itself."
             )
+    lines += map(_sustained, report.sustained)
     for kind in report.ablation:
         found = kind.ratio
         ratio = "-" if found is None else f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
         lines.append(f"run_ahead={kind.run_ahead}: ratio {ratio}")
     return lines
+
+
+def _sustained(row: Sustained) -> str:
+    said = []
+    for key, name in (("langgraph", "LangGraph"), ("alto", "ALTO")):
+        rate: float | None = getattr(row.rate, key)
+        more = "at least " if key in row.at_most_concurrency else ""
+        said.append(f"{name} none" if rate is None else f"{name} {more}{rate:.3g}")
+    return (
+        f"Sustained rate, the median below {seconds(row.limit)} ({row.target:g} times LangGraph's "
+        f"without load): {', '.join(said)} runs/s."
+    )
 
 
 def _edge_table(edges: list[EdgeRow]) -> Table:
@@ -117,17 +133,20 @@ def _more_lines(report: Report) -> list[str]:
     wasted = report.wasted
     if wasted is not None and wasted.started_ahead:
         lines.append(
-            f"Ran ahead: {wasted.started_ahead:.3g} bodies a run, {wasted.adopted:.3g} adopted; "
-            f"{wasted.share:.1%} of the time in nodes came to nothing."
+            f"Ran ahead in a run: {wasted.started_ahead:.3g}, of which {wasted.adopted:.3g} became "
+            f"real tasks; {wasted.share:.1%} of the time in nodes came to nothing."
         )
     lines += [
         f"Input {f.line} on {'LangGraph' if f.executor == 'langgraph' else 'ALTO'}, "
-        f"{f.count} times: {f.error}"
+        f"{f.count} times: {' '.join(f.error.split())}"
         for f in report.results.failures
     ]
-    if report.results.different and report.first_difference is not None:
+    differs = report.first_difference
+    if differs is not None and differs.kind not in ("outcome", "error", "expected"):
         lines.append("What may differ can be named: --ignore KEY (a name, or a whole key with *).")
     if report.against is not None:
         lines.append(report.against.sentence)
         lines += [f"  {text}" for text in report.against.differs]
+    if report.sustained_note:
+        lines.append(report.sustained_note)
     return lines + report.notes

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from langgraph_alto.compare.execution import Done
-from langgraph_alto.compare.report import Executor, SpanRow, Timeline
-from langgraph_alto.core.critical_path import Run, longest_path
+from collections.abc import Sequence
+
+from langgraph_alto.compare.execution import Done, Lost
+from langgraph_alto.compare.report import Executor, PartialRow, SpanRow, Timeline
+from langgraph_alto.core.critical_path import Body, Emitted, Run, longest_path
 from langgraph_alto.core.fanout import START
 
 MOST = 2000
 """Spans that are kept of a run."""
+
+MOST_PARTIALS = 100
+"""Partial outputs that are kept of a span: no waterfall shows more."""
+
+MOST_OF_ALL = 10_000
+"""Partial outputs that are kept of a run: a page stays small."""
 
 
 def timeline_of(executor: Executor, done: Done) -> Timeline:
@@ -16,6 +24,7 @@ def timeline_of(executor: Executor, done: Done) -> Timeline:
     run = Run(done.bodies)
     chain = run.chain(done.latency)
     spans: list[SpanRow] = []
+    most = _most_of_each([*done.bodies, *done.lost])
     for index, body in enumerate(done.bodies):
         if body.node.endswith(START):
             continue
@@ -39,6 +48,8 @@ def timeline_of(executor: Executor, done: Done) -> Timeline:
                     if not done.bodies[d.on].node.endswith(START)
                 ],
                 on_chain=index in chain.bodies,
+                partials=_partials(body.emitted, most),
+                partial_count=len(body.emitted),
             )
         )
     for number, lost in enumerate(done.lost):
@@ -58,6 +69,8 @@ def timeline_of(executor: Executor, done: Done) -> Timeline:
                 outcome="rerun" if lost.outcome == "rerun" else "discarded",
                 depends=[],
                 on_chain=False,
+                partials=_partials(lost.emitted, most),
+                partial_count=len(lost.emitted),
             )
         )
     spans.sort(key=lambda span: (span.begin, span.end))
@@ -69,3 +82,16 @@ def timeline_of(executor: Executor, done: Done) -> Timeline:
         spans=spans[:MOST],
         left_out=max(0, len(spans) - MOST),
     )
+
+
+def _most_of_each(bodies: Sequence[Body | Lost]) -> int:
+    """How many partial outputs are kept of a span."""
+    spans = sum(bool(body.emitted) for body in bodies)
+    return max(2, min(MOST_PARTIALS, MOST_OF_ALL // max(1, spans)))
+
+
+def _partials(emitted: Sequence[Emitted], most: int) -> list[PartialRow]:
+    """Partial outputs; of too many the first, the last, and some evenly spread between."""
+    if len(emitted) > most:
+        emitted = [emitted[n * (len(emitted) - 1) // (most - 1)] for n in range(most)]
+    return [PartialRow(at=e.at, key=e.key, index=e.place) for e in emitted]

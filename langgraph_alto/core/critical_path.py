@@ -3,7 +3,8 @@
 **The bound** is the longest path through the bodies of a run: each takes the time that it took,
 and begins when everything that it depends on is there. What it depends on is
 
-- the task that sent it, or the tasks that triggered it (all parts of a join);
+- the task that sent it, or the tasks that triggered it (all parts of a join; where edges of
+  several tasks lead to it, the first of these to end);
 - the tasks that last wrote what it reads, or added to it, where that is a collection;
 - what the router read that led to it.
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from langgraph_alto.core.fanout import START
 
@@ -43,6 +45,17 @@ class Dependency:
     guessed: bool = False
 
 
+class Emitted(NamedTuple):
+    """A partial output: seconds since the run began, its key, its place in that key's list.
+
+    The place is None where the value of the key is no list.
+    """
+
+    at: float
+    key: str
+    place: int | None
+
+
 @dataclass(slots=True)
 class Body:
     """One execution of a node's body that became a task of the run. Seconds since the run began.
@@ -60,6 +73,7 @@ class Body:
         path: Where it descends from.
         namespace: The subgraph nodes around it.
         failed: It raised.
+        emitted: Its partial outputs, by time.
     """
 
     id: str
@@ -74,6 +88,7 @@ class Body:
     path: str = "request"
     namespace: tuple[str, ...] = ()
     failed: bool = False
+    emitted: tuple[Emitted, ...] = ()
 
     @property
     def duration(self) -> float:

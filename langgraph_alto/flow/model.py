@@ -68,6 +68,7 @@ class Span:
             `("request", "plan.sections[3]")`.
         links: What fed it.
         ticks: The partial outputs that it emitted, by time.
+        emitted: How many these were, where `ticks` has only some of them.
         waits: When its input was there and it had not started.
         overlaps: When it ran while a producer of its input still did.
         step: LangGraph's superstep.
@@ -86,6 +87,7 @@ class Span:
     ancestry: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
     ticks: tuple[Tick, ...] = ()
+    emitted: int = 0
     waits: tuple[Interval, ...] = ()
     overlaps: tuple[Interval, ...] = ()
     step: int | None = None

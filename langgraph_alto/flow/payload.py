@@ -149,6 +149,8 @@ def _row(
         "ancestry": " / ".join(span.ancestry),
         "details": [[name, text] for name, text in span.details.items()],
     }
+    if ticks:
+        values["emitted"] = max(span.emitted, len(span.ticks))
     # What is empty is left out; 0 is not empty.
     return {name: v for name, v in values.items() if v is not False and v not in ("", [])}
 

@@ -314,6 +314,19 @@ def reads_what_is_slow() -> Any:
     return builder.compile()
 
 
+def either_edge() -> Any:
+    """a(1) -> c(3) and b(5) -> c, which reads nothing of b: a's edge alone would start it."""
+    builder = StateGraph(State)
+    builder.add_node("a", _a1)
+    builder.add_node("b", _b5)
+    builder.add_node("c", _c3_after_a)
+    builder.add_edge(START, "a")
+    builder.add_edge(START, "b")
+    builder.add_edge("a", "c")
+    builder.add_edge("b", "c")
+    return builder.compile()
+
+
 SHAPES = [
     Shape("chain", chain, 4.0, 4.0),
     Shape("diamond", diamond, 4.0, 4.0),
@@ -328,4 +341,5 @@ SHAPES = [
     Shape("commands", commands, 6.0, 8.0),
     Shape("deferred", deferred, 7.0, 10.0),
     Shape("reads what is slow", reads_what_is_slow, 7.0, 7.0),
+    Shape("either edge", either_edge, 5.0, 8.0),
 ]

@@ -13,7 +13,15 @@ from langgraph_alto._langgraph.probe import Observation, observing, probed
 from langgraph_alto._langgraph.provenance import Provenance
 from langgraph_alto.core.critical_path import Body, Dependency, Run, longest_path
 from langgraph_alto.testing import VirtualClock
-from tests.compare.shapes import SHAPES, Shape, producer, send_chains, subgraphs, uneven_branches
+from tests.compare.shapes import (
+    SHAPES,
+    Shape,
+    either_edge,
+    producer,
+    send_chains,
+    subgraphs,
+    uneven_branches,
+)
 
 
 def observed(graph: Any, *, on_alto: bool) -> tuple[list[Body], float]:
@@ -58,6 +66,15 @@ def test_a_barrier_is_told_with_the_node_that_was_waited_for() -> None:
     assert waits["c"].blocker == "b"
     assert waits["c"].waiting == pytest.approx(4.0)
     assert bodies[waits["c"].source or 0].node == "a"
+
+
+def test_of_several_edges_to_a_node_the_first_is_what_it_depends_on() -> None:
+    for on_alto, waited in ((False, 4.0), (True, 0.0)):
+        bodies, latency = observed(either_edge(), on_alto=on_alto)
+        (c,) = (index for index, body in enumerate(bodies) if body.node == "c")
+        assert {bodies[d.on].node for d in bodies[c].depends} == {"a"}
+        assert Run(bodies).wait(c).total == pytest.approx(waited)
+        assert latency == pytest.approx(5.0 if on_alto else 8.0)
 
 
 def test_an_item_is_there_when_it_was_yielded() -> None:

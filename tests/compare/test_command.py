@@ -110,9 +110,15 @@ def test_equal_results_exit_with_0(folder: Path, capsys: pytest.CaptureFixture[s
     assert report["target"] == "shop.py:graph"
     told = capsys.readouterr()
     assert "All 2 results are equal." in told.out
+    assert told.out.endswith("Written: out.json.\n")
     assert "LangGraph against itself" in told.out
+    assert "; an executor's own time is not in it." in told.out
+    assert "The same command with --concurrency 1,2,4,8 measures it." in told.out
     assert compare(*arguments[:-2], "--against", "out.json", "--concurrency", "1,2") == 0
-    assert "older report" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "older report" in told.out
+    assert "Sustained rate, the median below" in told.out
+    assert "was not measured" not in told.out
 
 
 def test_different_results_exit_with_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +127,9 @@ def test_different_results_exit_with_1(folder: Path, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert "The results differ. Input 1: 'id' is" in out
     assert "--ignore KEY" in out
+    assert "differ from run to run" not in out  # that was not measured
+    assert compare(*arguments[:-1]) == 1
+    assert "LangGraph's own results differ from run to run, too." in capsys.readouterr().out
     assert compare(*arguments, "--ignore", "id") == 0
 
 
@@ -139,6 +148,10 @@ def test_different_results_exit_with_1(folder: Path, capsys: pytest.CaptureFixtu
         (["shop.py:graph", "--json", "no/folder/out.json"], "can't write 'no/folder/out.json'"),
         (["shop.py:graph", "--html", "."], "can't write '.'"),
         (["shop.py:graph", "--record", "no/folder/a"], "can't write 'no/folder/a'"),
+        (["shop.py:graph", "--json", "inputs.jsonl"], "can't write 'inputs.jsonl': it is read"),
+        (["shop.py:graph", "--json", "./shop.py"], "can't write './shop.py': it is read"),
+        (["shop.py:graph", "--json", "a", "--html", "./a"], "can't write './a': two options"),
+        (["shop.py:graph", "--executor-options", "{"], "--executor-options: not valid JSON"),
         (["shop.py:graph", "--replay", "empty.jsonl"], "holds no recorded answers"),
         (["shop.py:graph", "--against", "inputs.jsonl"], "is no report"),
         (["shop.py:graph", "--runs", "0"], "runs=0 must be 1 or more"),

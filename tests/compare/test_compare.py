@@ -10,11 +10,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from langgraph_alto import Options, accelerate
+from langgraph_alto import Options, Partial, accelerate
 from langgraph_alto.compare import Report, compare
 from langgraph_alto.compare.against import against, load_report
+from langgraph_alto.compare.comparison import About
+from langgraph_alto.compare.page_words import results
 from langgraph_alto.compare.report import SCHEMA, schema_text
 from langgraph_alto.compare.sides import Sides
+from langgraph_alto.compare.sustained import sustained_rates, why_not_measured
+from langgraph_alto.compare.waterfall import MOST_PARTIALS
 from langgraph_alto.errors import InputsError, NotAGraphError, OptionError
 from langgraph_alto.testing import FakeChatModel, FakeEngine, VirtualClock
 from tests.compare import graphs, shapes
@@ -74,8 +78,42 @@ def test_a_streaming_producer_gains_and_shows_partials() -> None:
         f"request / make.items[{i}]" for i in range(3)
     }
     assert all(s.ahead and s.outcome == "adopted" for s in spans if s.node == "second")
+    for timeline in (report.typical.langgraph, report.typical.alto):
+        (make,) = (s for s in timeline.spans if s.node == "make")
+        told = [(round(p.at - make.begin, 6), p.key, p.index) for p in make.partials]
+        assert told == [(2.0, "items", 0), (4.0, "items", 1), (6.0, "items", 2)]
+        assert make.partial_count == 3
+        assert not any(s.partials for s in timeline.spans if s.node != "make")
     assert report.wasted is not None
     assert (report.wasted.adopted, report.wasted.discarded) == (3.0, 0.0)
+
+
+def test_partial_outputs_that_are_no_list_or_too_many() -> None:
+    async def node(state: graphs.State) -> Any:
+        for _ in range(1000):
+            await asyncio.sleep(0.01)
+            yield Partial(said=["a", "b"])
+        yield Partial(id="done")
+
+    report = valid(compare(built(node), [{}], **on_virtual_clock(runs=1)))
+    assert report.typical is not None
+    (span,) = report.typical.langgraph.spans
+    assert span.partial_count == 2001
+    assert len(span.partials) == MOST_PARTIALS
+    assert [(p.key, p.index) for p in span.partials[:1]] == [("said", 0)]
+    assert [(p.key, p.index) for p in span.partials[-1:]] == [("id", None)]
+    assert [p.at for p in span.partials] == sorted(p.at for p in span.partials)
+    assert span.partials[50].at == pytest.approx(span.end / 2, rel=0.02)
+
+
+def test_a_plain_chunk_is_a_draft_and_no_partial_output() -> None:
+    async def node(state: graphs.State) -> Any:
+        yield {"said": ["a"]}
+        yield {"said": ["b"]}
+
+    report = compare(built(node), [{}], **on_virtual_clock(runs=1))
+    assert report.typical is not None
+    assert [s.partials for s in report.typical.langgraph.spans] == [[]]
 
 
 def test_nothing_to_gain_is_no_difference() -> None:
@@ -94,6 +132,39 @@ def test_several_at_once_give_a_throughput_and_a_sustained_rate() -> None:
     assert {row.target for row in report.sustained} == {1.25, 2.0}
     assert all(row.rate.ratio and row.rate.ratio > 1.4 for row in report.sustained)
     assert report.sustained[0].at_most_concurrency == ["langgraph", "alto"]
+    assert not report.sustained_note
+
+
+@pytest.mark.parametrize(
+    ("asked", "measured", "note"),
+    [
+        (
+            (1,),
+            1,
+            "more than one concurrency. The same command with --concurrency 1,2,4,8 measures",
+        ),
+        (
+            (4,),
+            1,
+            "a concurrency of 1, too. The same command with --concurrency 1,4 measures",
+        ),
+        ((2, 8), 2, "a concurrency of 1, too. The same command with --concurrency 1,2,8 "),
+        ((1, 8), 1, "the measurement was stopped before it."),
+    ],
+)
+def test_where_no_sustained_rate_was_measured_the_report_says_what_measures_it(
+    asked: tuple[int, ...], measured: int, note: str
+) -> None:
+    sample = load_report(SAMPLE).runs[0]
+    levels = [sample.model_copy(update={"concurrency": at}) for at in asked[:measured]]
+    assert sustained_rates(levels) == []
+    assert note in why_not_measured(levels, asked, in_python=False)
+
+
+def test_one_concurrency_in_python_says_what_measures_the_sustained_rate() -> None:
+    report = valid(compare(graphs.equal_graph(), [{}], **on_virtual_clock(runs=2)))
+    assert report.sustained == []
+    assert "The same call with concurrency=(1, 2, 4, 8) measures it." in report.sustained_note
 
 
 def test_few_runs_claim_nothing() -> None:
@@ -131,6 +202,31 @@ def test_different_results(
     assert found.sentence in report.verdict.sentence
     counted = report.results.order_only if kind == "order" else report.results.different
     assert counted == 2
+    assert report.results.langgraph_differs == 0
+    assert report.verdict.sentence.endswith(found.sentence)
+
+
+def test_where_langgraph_differs_from_itself_alto_is_not_blamed() -> None:
+    report = valid(compare(built(graphs.with_an_id), [{}], **on_virtual_clock(runs=2)))
+    assert report.results.langgraph_differs == 2
+    assert report.verdict.sentence.endswith("LangGraph's own results differ from run to run, too.")
+    assert "does not give the same result twice" in results(report)
+    unknown = compare(built(graphs.with_an_id), [{}], **on_virtual_clock(runs=2, noise=False))
+    assert unknown.results.langgraph_differs is None
+    assert "LangGraph's own results" not in unknown.verdict.sentence
+    expecting = [{"input": {}, "expect": {"number": 2}}]
+    how = on_virtual_clock(runs=1, ignore=["id"])
+    report = compare(built(graphs.with_an_id), expecting, **how)
+    assert report.verdict.code == "results_differ"
+    assert report.results.langgraph_differs == 0
+    assert "LangGraph's own results" not in report.verdict.sentence
+
+
+def test_a_graph_without_a_name_is_called_by_its_target() -> None:
+    about = About(target="shop/app.py:graph")
+    report = compare(graphs.equal_graph(), [{}], about=about, **on_virtual_clock(runs=1))
+    assert report.graph == "app.py:graph"
+    assert compare(graphs.equal_graph(), [{}], **on_virtual_clock(runs=1)).graph == "graph"
 
 
 def test_ids_differ_unless_they_are_named() -> None:
@@ -157,6 +253,7 @@ def test_runs_that_fail_are_counted_and_compared() -> None:
     report = valid(compare(graph, inputs, **on_virtual_clock()))
     assert report.equal
     assert report.results.failed == {"langgraph": 12, "alto": 12}
+    assert "All 18 results are equal, errors included." in report.verdict.sentence
     assert {f.error for f in report.results.failures} == {
         "ValueError: 1 is odd",
         "ValueError: 3 is odd",
@@ -338,6 +435,15 @@ def test_the_sample_is_a_report() -> None:
         json.loads(SAMPLE.read_text("utf-8")), json.loads(SCHEMA.read_text("utf-8"))
     )
     assert load_report(SAMPLE).runs[0].pairs
+
+
+def test_a_report_from_before_a_field_was_added_can_be_read(tmp_path: Path) -> None:
+    old = json.loads(SAMPLE.read_text("utf-8"))
+    for side in ("langgraph", "alto"):
+        for span in old["typical"][side]["spans"]:
+            del span["partials"], span["partial_count"]
+    (tmp_path / "old.json").write_text(json.dumps(old), "utf-8")
+    assert load_report(tmp_path / "old.json").typical is not None
 
 
 def test_the_top_has_plain_numbers() -> None:

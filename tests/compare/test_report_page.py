@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,16 @@ def test_the_verdict_comes_first(
     assert f"All {report.results.compared} results are equal." in said
 
 
+def test_beside_the_bound_stands_what_it_leaves_out(
+    chrome: Browser, files: dict[str, Path]
+) -> None:
+    with chrome.page(files["faster"]) as page:
+        figure = page.locator("dl.figures > div", has_text="The bound").inner_text()
+        assert "the time of an executor itself is not in it" in figure
+        said = text_of(page, "#latency .what")
+    assert "The time that an executor itself takes is not in it" in said
+
+
 def test_no_difference_is_a_verdict(chrome: Browser, files: dict[str, Path]) -> None:
     with chrome.page(files["equal"]) as page:
         assert text_of(page, "h1").startswith("No difference shown: ")
@@ -202,6 +213,68 @@ def test_both_waterfalls_have_one_time_axis(
     assert shown.count("research") >= 2 * len(
         [span for span in typical.alto.spans if span.node == "research"]
     )
+
+
+def test_the_sustained_rate_is_there_or_how_to_get_it(
+    chrome: Browser, files: dict[str, Path], reports: dict[str, Report]
+) -> None:
+    assert reports["faster"].sustained
+    with chrome.page(files["faster"]) as page:
+        shown = page.locator("#more").inner_text()
+        assert shown.count("While the median stays below") == len(reports["faster"].sustained)
+        assert "measures it" not in shown
+    with chrome.page(files["equal"]) as page:
+        assert "The same call with concurrency=(1, 2, 4, 8) measures it." in text_of(page, "#more")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_partial_outputs_are_ticks_on_their_producers_bar(
+    chrome: Browser,
+    files: dict[str, Path],
+    reports: dict[str, Report],
+    size: tuple[int, int],
+    scheme: str,
+) -> None:
+    typical = reports["faster"].typical
+    assert typical is not None
+    longest = max(typical.langgraph.latency, typical.alto.latency)
+    with chrome.page(files["faster"], scheme=scheme, size=size) as page:
+        for number, timeline in enumerate((typical.langgraph, typical.alto)):
+            (plan,) = (span for span in timeline.spans if span.node == "plan")
+            assert len(plan.partials) == plan.partial_count == 4
+            panel = page.locator("#waterfalls .panel").nth(number)
+            row = panel.locator(".row.node", has=page.get_by_text("plan", exact=True)).first
+            row.scroll_into_view_if_needed()
+            boxes = [tick.bounding_box() for tick in row.locator(".tick").all()]
+            axis = panel.locator(".axis .scale").bounding_box()
+            places = [axis["x"] + axis["width"] * p.at / (longest * 1.02) for p in plan.partials]
+            assert [box["x"] for box in boxes] == pytest.approx(places, abs=1.5)
+            assert all(box["width"] >= 1 and box["height"] >= 12 for box in boxes)
+            # Two neighbours are told apart, and a tick by its edge from the bar that it stands on.
+            assert min(b["x"] - a["x"] for a, b in pairwise(boxes)) > 3
+            tick, edge = colour(row, ".tick"), colour(row, ".tick", "boxShadow")
+            assert contrast(tick, edge) > 3
+            assert contrast(edge, colour(row, ".bar")) > 3
+            assert "4 partial outputs" in row.get_attribute("aria-label")
+        assert page.locator("#waterfalls .tick").count() == 8 + 1  # and one in the legend
+
+
+def colour(row: Any, selector: str, property: str = "backgroundColor") -> str:
+    said: str = row.locator(selector).first.evaluate(f"e => getComputedStyle(e).{property}")
+    return said
+
+
+def contrast(one: str, other: str) -> float:
+    """How much two colours differ, as WCAG defines it."""
+    lights = []
+    for said in (one, other):
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in (int(part) / 255 for part in re.findall(r"\d+", said)[:3])
+        ]
+        lights.append(sum(c * w for c, w in zip(linear, (0.2126, 0.7152, 0.0722), strict=True)))
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
 def test_a_line_that_unlocks_can_be_copied(

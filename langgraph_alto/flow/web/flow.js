@@ -330,7 +330,7 @@
       const parts = [row.label];
       if (row.item && row.item !== row.label) parts.push(row.item);
       parts.push(`from ${seconds(row.at[0])}, for ${seconds(row.at[1] - row.at[0])}`);
-      if (row.ticks) parts.push(`${row.ticks.length} partial outputs`);
+      if (row.ticks) parts.push(`${row.emitted} partial outputs`);
       if (row.path) parts.push("on the critical path");
       if (row.failed) parts.push("failed");
       return parts.concat(row.why || []).join(", ");
@@ -474,7 +474,7 @@
       head.append(element("b", "", row.label));
       if (row.item && row.item !== row.label) head.append(` ${row.item}`);
       this.tip.append(head, element("p", "", `${seconds(row.at[1] - row.at[0])}, from ${seconds(row.at[0])} to ${seconds(row.at[1])}`));
-      if (row.ticks) this.tip.append(element("p", "", `${row.ticks.length} partial outputs, the first after ${seconds(row.ticks[0] - row.at[0])}`));
+      if (row.ticks) this.tip.append(element("p", "", `${row.emitted} partial outputs, the first after ${seconds(row.ticks[0] - row.at[0])}`));
       for (const text of row.why || []) this.tip.append(element("p", "why", text));
       this.tip.hidden = false;
       const box = this.tip.getBoundingClientRect();
@@ -499,7 +499,7 @@
         ["start", seconds(row.at[0])],
         ["length", seconds(row.at[1] - row.at[0])],
       ];
-      if (row.ticks) pairs.push(["partial outputs", String(row.ticks.length)]);
+      if (row.ticks) pairs.push(["partial outputs", String(row.emitted)]);
       for (const [name, text] of pairs.concat(row.details || [])) list.append(element("dt", "", name), element("dd", "", text));
       this.detail.append(list);
       this.detail.hidden = false;
