@@ -12,14 +12,16 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.source import (
+    attributes,
     builtin_calls,
     construct,
+    elements,
     foreign,
     getters,
+    implicit,
     local_classes,
     methods,
     objects,
-    protocols,
 )
 from langgraph_alto.source.values import (
     CONFIG,
@@ -68,12 +70,12 @@ def _arguments(frame: Frame, node: ast.Call) -> Arguments:
     made = Arguments([], {})
     for item in node.args:
         if isinstance(item, ast.Starred):
-            made.star |= protocols.element(frame, frame.use(item.value), item)
+            made.star |= elements.element(frame, frame.use(item.value), item)
         else:
             made.args.append(frame.evaluate(item))
     for keyword in node.keywords:
         if keyword.arg is None:
-            made.keywords |= protocols.element(frame, frame.use(keyword.value), keyword.value)
+            made.keywords |= elements.element(frame, frame.use(keyword.value), keyword.value)
         else:
             made.kwargs[keyword.arg] = frame.evaluate(keyword.value)
     return made
@@ -157,7 +159,7 @@ def call_atom(  # noqa: PLR0911 - one per kind
             foreign.look_at_arguments(frame, arguments, node)
             return NOTHING
         case _:
-            if (own := protocols.own_method(frame, atom, "__call__")) is not None:
+            if (own := implicit.own_method(frame, atom, "__call__")) is not None:
                 return frame.scanner.run_bound(own, arguments, frame, node)
             # An attribute that is no method may still stand beside the one that is.
             is_value = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
@@ -165,7 +167,7 @@ def call_atom(  # noqa: PLR0911 - one per kind
 
 
 def _call_fresh(frame: Frame, atom: Fresh, arguments: Arguments, node: ast.AST) -> Value:
-    if (own := protocols.own_method(frame, atom, "__call__")) is not None:
+    if (own := implicit.own_method(frame, atom, "__call__")) is not None:
         return frame.scanner.run_bound(own, arguments, frame, node)
     found: Value = NOTHING
     for inner in atom.content():
@@ -237,14 +239,14 @@ def _call_real(  # noqa: PLR0911, PLR0912 - one per kind
     if frame.scanner.is_task(obj):
         frame.scanner.identity(frame.place(node, f"@task {getattr(obj, '__name__', '')}"))
         return call_atom(frame, Real(obj.func), arguments, node)
-    if (own := protocols.own_method(frame, atom, "__call__")) is not None:
+    if (own := implicit.own_method(frame, atom, "__call__")) is not None:
         return frame.scanner.run_bound(own, arguments, frame, node)
     wrapped = objects.instance_dict(obj).get("__wrapped__")
     if callable(wrapped):
         return call_atom(frame, Real(wrapped), arguments, node)
     if not callable(obj) and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         # A proxy gave the object itself for one of its methods.
-        method = protocols.attribute_of(frame, atom, node.func.attr, node)
+        method = attributes.attribute_of(frame, atom, node.func.attr, node)
         return call(frame, method - {atom}, arguments, node)
     return methods.call_method(frame, atom, "__call__", arguments, node)
 
@@ -293,7 +295,7 @@ def call_function(  # noqa: PLR0911 - one per kind
         found: Value = NOTHING
         for own in inner:
             made = call_atom(frame, Real(own), arguments, node)
-            found |= protocols.element(frame, made, node) | made
+            found |= elements.element(frame, made, node) | made
         return found
     return foreign.call(
         frame, function.__module__ or "", function.__qualname__, arguments, node, function=function

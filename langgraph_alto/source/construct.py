@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING
 
 from langgraph_alto.core import tables
-from langgraph_alto.source import builtin_calls, calls, foreign, getters, objects, protocols
+from langgraph_alto.source import builtin_calls, calls, elements, foreign, getters, objects
 from langgraph_alto.source.values import (
     NOTHING,
     Arguments,
@@ -91,13 +91,13 @@ def construct(  # noqa: PLR0911 - one per kind
 def _copy(frame: Frame, cls: type, arguments: Arguments, node: ast.AST) -> Value:
     made = Fresh(frame.block)
     for value in (*arguments.args, arguments.star):
-        inside = protocols.element(frame, value, node)
+        inside = elements.element(frame, value, node)
         frame.scanner.look_shallow(value, frame, node)
         if cls in (enumerate, zip):
             inside = frame.fresh(inside) if inside else NOTHING
         made.mix(inside)
         if cls is dict:
-            protocols.copy_fields(made, value)
+            elements.copy_fields(made, value)
     if cls in (map, filter):
         made.mix(foreign.call_callables(frame, arguments, node))
     elif cls is collections.defaultdict:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.core import tables
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import calls, objects, protocols
+from langgraph_alto.source import calls, changes, elements, objects
 from langgraph_alto.source.locate import is_stdlib
 from langgraph_alto.source.values import (
     CONFIG,
@@ -65,8 +65,8 @@ def call(
         effect = _by_arguments(node, name, effect)
     place = frame.place(node)
     if effect == "mutator":
-        protocols.change(frame, arguments.first(), node, "__setitem__")
-        return protocols.element(frame, arguments.first(), node)
+        changes.change(frame, arguments.first(), node, "__setitem__")
+        return elements.element(frame, arguments.first(), node)
     if effect == "model":
         scanner.unproven(Place(f"calls {place.what}", place.where))
         look_at_arguments(frame, arguments, node)
@@ -155,8 +155,8 @@ def _reader(frame: Frame, module: str, qualname: str, arguments: Arguments, node
     if dotted.startswith(_GIVES_ITS_ARGUMENTS):
         return made | given
     if dotted.startswith(_GIVES_ELEMENTS) and (given or made):
-        inside = protocols.element(frame, given, node) | made
-        return frame.fresh(inside | protocols.element(frame, inside, node))
+        inside = elements.element(frame, given, node) | made
+        return frame.fresh(inside | elements.element(frame, inside, node))
     return made | {Foreign(module, qualname)}
 
 
@@ -177,9 +177,9 @@ def _unread(frame: Frame, module: str, name: str, arguments: Arguments, node: as
 def hand_to_unread(frame: Frame, arguments: Arguments, node: ast.AST) -> None:
     """Code that can't be read gets this: it may change what others see, too."""
     for value in arguments.all():
-        given = value | protocols.element(frame, value, node)
+        given = value | elements.element(frame, value, node)
         inputs = frozenset(atom for atom in given if isinstance(atom, Input) and not atom.top)
-        protocols.change(frame, inputs, node, "__setitem__")
+        changes.change(frame, inputs, node, "__setitem__")
         _hand_on(frame, value, node, frame.text(node), runs=False)
 
 
@@ -191,7 +191,7 @@ def _hand_on(frame: Frame, value: Value, node: ast.AST, to: str, *, runs: bool) 
         elif isinstance(atom, Input):
             scanner.findings.hands_input[frame.place(node)] = None
             if tables.mutates_by_name(to):
-                protocols.change(frame, frozenset({atom}), node, "__setitem__")
+                changes.change(frame, frozenset({atom}), node, "__setitem__")
         elif isinstance(atom, Part) or (isinstance(atom, Real) and scanner.is_shared(atom.obj)):
             owner = atom.obj if isinstance(atom, Real) else atom.owner
             keys = objects.reached(owner) if owner is not None else frozenset()
@@ -253,7 +253,7 @@ def _reach_into(frame: Frame, obj: Any, name: str, node: ast.AST) -> None:
 def _on_random(frame: Frame, obj: Any, name: str, arguments: Arguments, node: ast.AST) -> Value:
     """The module's own generator belongs to all; one that the app made has its own sequence."""
     if name == "shuffle":
-        protocols.change(frame, arguments.first(), node, "__setitem__")
+        changes.change(frame, arguments.first(), node, "__setitem__")
     if obj is getattr(random, "_inst", None):
         return _reader(frame, "random", name, arguments, node)
     frame.scanner.change_key(id(obj), frame.place(node))
@@ -327,7 +327,7 @@ def call_callables(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
             if not frame.scanner.is_invocable(atom):
                 continue
             others = NOTHING.union(*(other for other in given if other is not value))
-            passed = others | protocols.element(frame, others, node)
+            passed = others | elements.element(frame, others, node)
             found |= calls.call_atom(frame, atom, Arguments([], {}, passed), node)
     return found
 

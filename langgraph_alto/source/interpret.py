@@ -14,7 +14,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import calls, local_classes, objects, protocols
+from langgraph_alto.source import (
+    attributes,
+    calls,
+    changes,
+    elements,
+    local_classes,
+    objects,
+    operators,
+)
 from langgraph_alto.source.locate import FunctionInfo, place
 from langgraph_alto.source.values import (
     NOTHING,
@@ -211,32 +219,32 @@ class Frame:
             case ast.Tuple() | ast.List():
                 self._unpack(target, value)
             case ast.Starred():
-                inside = protocols.element(self, value, target)
+                inside = elements.element(self, value, target)
                 self.assign(target.value, frozenset({Fresh(self.block, inside)}))
             case ast.Attribute():
-                protocols.set_attribute(self, self.evaluate(target.value), target, value)
+                changes.set_attribute(self, self.evaluate(target.value), target, value)
             case ast.Subscript():
                 owner = self.evaluate(target.value)
                 key = self.key(target.slice)
-                protocols.set_element(self, owner, target, key, value)
+                changes.set_element(self, owner, target, key, value)
             case _:
                 pass
 
     def _unpack(self, target: ast.Tuple | ast.List, value: Value) -> None:
         starred = any(isinstance(part, ast.Starred) for part in target.elts)
         for index, part in enumerate(target.elts):
-            key: Any = protocols.ANY_KEY if starred else index
+            key: Any = elements.ANY_KEY if starred else index
             if isinstance(part, ast.Starred):
                 self.assign(part, value)
             else:
-                self.assign(part, protocols.element(self, value, target, key))
+                self.assign(part, elements.element(self, value, target, key))
 
     def key(self, node: ast.expr) -> Any:
         """A subscript's key where it is a constant, `ANY_KEY` elsewhere."""
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Name) and node.id == "__name__":
-            return self.namespace.get("__name__", protocols.ANY_KEY)
+            return self.namespace.get("__name__", elements.ANY_KEY)
         if (
             isinstance(node, ast.UnaryOp)
             and isinstance(node.op, ast.USub)
@@ -245,7 +253,7 @@ class Frame:
         ):
             return -node.operand.value
         self.use(node)
-        return protocols.ANY_KEY
+        return elements.ANY_KEY
 
     # Expressions ----------------------------------------------------------------------------
 
@@ -301,11 +309,11 @@ def _augmented(frame: Frame, node: ast.AugAssign) -> None:
             current = frame.load(node.target.id, node.target)
         case ast.Attribute():
             owner = frame.evaluate(node.target.value)
-            current = protocols.attribute(frame, owner, node.target)
+            current = attributes.attribute(frame, owner, node.target)
         case _:
             owner = frame.evaluate(node.target.value)
-            current = protocols.element(frame, owner, node.target, frame.key(node.target.slice))
-    result = protocols.in_place(frame, current, added, node)
+            current = elements.element(frame, owner, node.target, frame.key(node.target.slice))
+    result = changes.in_place(frame, current, added, node)
     frame.assign(node.target, result)
 
 
@@ -314,9 +322,9 @@ def _delete(frame: Frame, node: ast.Delete) -> None:
         match target:
             case ast.Subscript():
                 frame.key(target.slice)
-                protocols.change(frame, frame.evaluate(target.value), node, "__delitem__")
+                changes.change(frame, frame.evaluate(target.value), node, "__delitem__")
             case ast.Attribute():
-                protocols.set_attribute(frame, frame.evaluate(target.value), target, NOTHING)
+                changes.set_attribute(frame, frame.evaluate(target.value), target, NOTHING)
             case ast.Name() if target.id in frame.info.globals:
                 frame.assign_name(target.id, NOTHING, target)
             case _:
@@ -354,7 +362,7 @@ def _loop(frame: Frame, node: ast.For | ast.AsyncFor | ast.While) -> None:
         if isinstance(node, ast.While):
             frame.use(node.test)
         else:
-            found = protocols.element(frame, frame.evaluate(node.iter), node.iter)
+            found = elements.element(frame, frame.evaluate(node.iter), node.iter)
             frame.assign(node.target, found)
         frame.run_block(node.body)
         exits = frame.exits[-1]
@@ -409,7 +417,7 @@ def _try(frame: Frame, node: ast.Try) -> None:
 def _with(frame: Frame, node: ast.With | ast.AsyncWith) -> None:
     for item in node.items:
         value = frame.evaluate(item.context_expr)
-        entered = protocols.enter(frame, value, item.context_expr)
+        entered = operators.enter(frame, value, item.context_expr)
         if item.optional_vars is not None:
             frame.assign(item.optional_vars, entered)
     frame.run_block(node.body)
@@ -420,7 +428,7 @@ def _match(frame: Frame, node: ast.Match) -> None:
 
     def way(case: ast.match_case) -> Callable[[], None]:
         def run() -> None:
-            inside = subject | protocols.element(frame, subject, node.subject)
+            inside = subject | elements.element(frame, subject, node.subject)
             for pattern in ast.walk(case.pattern):
                 name = getattr(pattern, "name", None) or getattr(pattern, "rest", None)
                 if isinstance(name, str):
@@ -517,7 +525,7 @@ def _name(frame: Frame, node: ast.Name) -> Value:
 
 
 def _attribute(frame: Frame, node: ast.Attribute) -> Value:
-    return protocols.attribute(frame, frame.evaluate(node.value), node)
+    return attributes.attribute(frame, frame.evaluate(node.value), node)
 
 
 def _subscript(frame: Frame, node: ast.Subscript) -> Value:
@@ -526,10 +534,10 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Value:
         for part in (node.slice.lower, node.slice.upper, node.slice.step):
             if part is not None:
                 frame.use(part)
-        inside = protocols.element(frame, owner, node)
+        inside = elements.element(frame, owner, node)
         return frame.fresh(inside) if inside else NOTHING
     key = frame.key(node.slice)
-    return protocols.element(frame, owner, node, key) if owner else NOTHING
+    return elements.element(frame, owner, node, key) if owner else NOTHING
 
 
 def _dict(frame: Frame, node: ast.Dict) -> Value:
@@ -537,13 +545,13 @@ def _dict(frame: Frame, node: ast.Dict) -> Value:
     for key, item in zip(node.keys, node.values, strict=True):
         if key is None:
             spread = frame.use(item)
-            made.mix(protocols.element(frame, spread, item))
-            protocols.copy_fields(made, spread)
+            made.mix(elements.element(frame, spread, item))
+            elements.copy_fields(made, spread)
         else:
             constant = frame.key(key)
             value = frame.evaluate(item)
             _look_at_input(frame, value, item)
-            if constant is protocols.ANY_KEY:
+            if constant is elements.ANY_KEY:
                 made.mix(value)
             else:
                 made.put(constant, value, surely=True)
@@ -560,7 +568,7 @@ def _sequence(frame: Frame, node: ast.List | ast.Tuple | ast.Set) -> Value:
     made = Fresh(frame.block)
     for index, item in enumerate(node.elts):
         if isinstance(item, ast.Starred):
-            made.mix(protocols.element(frame, frame.use(item.value), item))
+            made.mix(elements.element(frame, frame.use(item.value), item))
             continue
         value = frame.evaluate(item)
         _look_at_input(frame, value, item)
@@ -585,7 +593,7 @@ def _dict_comprehension(frame: Frame, node: ast.DictComp) -> Value:
 def _generators(frame: Frame, generators: list[ast.comprehension]) -> None:
     for generator in generators:
         source = frame.evaluate(generator.iter)
-        frame.assign(generator.target, protocols.element(frame, source, generator.iter))
+        frame.assign(generator.target, elements.element(frame, source, generator.iter))
         for condition in generator.ifs:
             frame.use(condition)
 
@@ -594,7 +602,7 @@ def _binary(frame: Frame, node: ast.BinOp) -> Value:
     left, right = frame.use(node.left), frame.use(node.right)
     if not left and not right:
         return NOTHING
-    return protocols.operate(frame, left, right, node)
+    return operators.operate(frame, left, right, node)
 
 
 def _either(frame: Frame, node: ast.BoolOp) -> Value:
@@ -614,7 +622,7 @@ def _compare(frame: Frame, node: ast.Compare) -> Value:
     for operator, right in zip(node.ops, node.comparators, strict=True):
         value = frame.evaluate(right)
         if isinstance(operator, ast.In | ast.NotIn):
-            protocols.contains(frame, value, node.left, right)
+            elements.contains(frame, value, node.left, right)
         elif not isinstance(operator, ast.Is | ast.IsNot):
             frame.scanner.look(value, frame, right)
     if not all(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops):
@@ -647,7 +655,7 @@ def _yield(frame: Frame, node: ast.Yield) -> Value:
 
 def _yield_from(frame: Frame, node: ast.YieldFrom) -> Value:
     frame.yields = frame.yields or NOTHING
-    frame.yields |= protocols.element(frame, frame.use(node.value), node)
+    frame.yields |= elements.element(frame, frame.use(node.value), node)
     return NOTHING
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.core import tables
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import calls, foreign, objects, protocols
+from langgraph_alto.source import calls, elements, foreign, objects
 from langgraph_alto.source.values import (
     CONFIG,
     NOTHING,
@@ -367,7 +367,7 @@ def _run_composed(frame: Frame, obj: Any, value: Value, node: ast.AST) -> Value:
             made.put(name, run(frame, part, value, node), surely=True)
         return frozenset({made})
     if cls.__name__ == "RunnableAssign":
-        made = Fresh(None, protocols.element(frame, value, node))
+        made = Fresh(None, elements.element(frame, value, node))
         frame.scanner.look(value, frame, node)
         for atom in run(frame, obj.mapper, value, node):
             if isinstance(atom, Fresh):
@@ -407,7 +407,7 @@ def _run_parts(frame: Frame, obj: Any, value: Value, node: ast.AST) -> Value:
         module, qualname = type(obj).__module__, type(obj).__qualname__
         if tables.effect_of(module, qualname) == "reader":
             # Prompts, parsers, pickers: they look at the value and make a new one.
-            return protocols.element(frame, value, node)
+            return elements.element(frame, value, node)
         return foreign.call(frame, module, f"{qualname}.invoke", Arguments([value], {}), node)
     return found
 
