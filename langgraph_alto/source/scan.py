@@ -17,14 +17,13 @@ from typing import Any
 
 from langgraph_alto.core import tables
 from langgraph_alto.core.effects import NodeFacts, Place
-from langgraph_alto.source import foreign, implicit, objects, runnables, unread
+from langgraph_alto.source import foreign, implicit, objects, parameters, runnables, unread
 from langgraph_alto.source.findings import Findings
 from langgraph_alto.source.interpret import Frame
 from langgraph_alto.source.locate import (
     NO_FILE,
     FunctionNode,
     SourceGone,
-    all_arguments,
     function_info,
     function_node,
     is_own,
@@ -56,6 +55,8 @@ MOST_DEEP = 12
 
 MOST_CALLS = 4000
 """How many calls of the app's own functions are followed for one node."""
+
+_NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
 
 Declaration = Mapping[str, Any]
 Memo = tuple[Findings, Value]
@@ -525,12 +526,13 @@ class Scanner:
             receiver=receiver,
             cls=cls,
         )
-        signature = _signature(arguments)
+        signature = parameters.signature(arguments)
         key: Hashable = None
         if signature is not None:
             owners = tuple(id(cell) for cell in cells.values())
             key = (code, id(function.__globals__), owners, signature, bool(self._muted), id(cls))
-        _bind(frame, node.args, arguments, *_defaults(function, node.args), function=function)
+        defaults = parameters.defaults_of(function)
+        parameters.bind(frame, node.args, arguments, *defaults, function=function)
         return self._run(frame, node, key)
 
     def run_local(
@@ -559,7 +561,7 @@ class Scanner:
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
             if default is not None
         }
-        _bind(frame, node.args, arguments, positional, keywords)
+        parameters.bind(frame, node.args, arguments, positional, keywords)
         return self._run(frame, node, None)
 
     def _run(self, frame: Frame, node: FunctionNode, key: Hashable) -> Value:
@@ -594,78 +596,3 @@ class Scanner:
                 if isinstance(atom, Real) and self.is_shared(atom.obj):
                     for key in self.reached(atom.obj):
                         self.change_key(key, Place(f"handed to {to}, which can't be read"))
-
-
-_NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
-
-
-def _defaults(
-    function: FunctionType, arguments: ast.arguments
-) -> tuple[list[Value], dict[str, Value]]:
-    def value(obj: Any) -> Value:
-        return NOTHING if objects.is_scalar(obj) else frozenset({Real(obj)})
-
-    positional = [value(obj) for obj in function.__defaults__ or ()]
-    keywords = {name: value(obj) for name, obj in (function.__kwdefaults__ or {}).items()}
-    return positional, keywords
-
-
-def _bind(  # noqa: PLR0917 - as Python binds them
-    frame: Frame,
-    parameters: ast.arguments,
-    arguments: Arguments,
-    defaults: list[Value],
-    keyword_defaults: dict[str, Value],
-    function: FunctionType | None = None,
-) -> None:
-    """Bind the arguments of a call to a function's parameters."""
-    positional = [*parameters.posonlyargs, *parameters.args]
-    names = [argument.arg for argument in positional]
-    given = dict(zip(names, arguments.args, strict=False))
-    rest = arguments.args[len(names) :]
-    extra = dict(arguments.kwargs)
-    for name in (*names, *(argument.arg for argument in parameters.kwonlyargs)):
-        if name in extra:
-            given[name] = extra.pop(name)
-    fallback = dict(zip(names[len(names) - len(defaults) :], defaults, strict=False))
-    fallback.update(keyword_defaults)
-    spread = arguments.star | arguments.keywords
-    for argument in all_arguments(parameters):
-        name = argument.arg
-        if argument is parameters.vararg:
-            frame.env[name] = frame.fresh(arguments.star.union(*rest))
-        elif argument is parameters.kwarg:
-            made = Fresh(frame.block, arguments.keywords)
-            for key, value in extra.items():
-                made.put(key, value, surely=True)
-            frame.env[name] = frozenset({made})
-        elif name in given:
-            frame.env[name] = _annotated(given[name], function, name)
-        else:
-            frame.env[name] = spread | fallback.get(name, NOTHING)
-
-
-def _annotated(value: Value, function: FunctionType | None, name: str) -> Value:
-    if function is None or not any(isinstance(a, Input) and a.typ is None for a in value):
-        return value
-    return runnables.typed(value, objects.parameter_type(function, name))
-
-
-def _signature(arguments: Arguments) -> Hashable | None:
-    """What kind of arguments a call has; None where they can be changed by the call."""
-
-    def simple(value: Value) -> bool:
-        return all(
-            not isinstance(atom, Fresh | Function | Partial)
-            and not (isinstance(atom, Bound | Method) and isinstance(atom.owner, Fresh))
-            for atom in value
-        )
-
-    if not all(map(simple, arguments.all())):
-        return None
-    return (
-        tuple(arguments.args),
-        tuple(sorted(arguments.kwargs.items(), key=lambda item: item[0])),
-        arguments.star,
-        arguments.keywords,
-    )
