@@ -97,7 +97,11 @@ def _part_attribute(frame: Frame, atom: Part, name: str, node: ast.AST) -> Value
 
 def _input_attribute(frame: Frame, atom: Input, name: str, node: ast.AST) -> Value:
     cls = objects.class_of(atom.typ)
-    found = objects.class_attribute(cls, name) if cls and frame.scanner.is_own_class(cls) else None
+    found = (
+        objects.class_attribute(cls, name)
+        if cls and frame.scanner.kinds.is_own_class(cls)
+        else None
+    )
     if found is not None:
         if isinstance(found.value, property) and isinstance(found.value.fget, FunctionType):
             method = Bound(atom, found.value.fget, found.owner)
@@ -174,7 +178,7 @@ def _method(owner: Atom, function: Any, cls: Any) -> Value:
 def _property(frame: Frame, atom: Atom, function: Any, cls: Any, node: ast.AST) -> Value:
     if not isinstance(function, FunctionType):
         return NOTHING
-    if not frame.scanner.is_own_function(function):
+    if not frame.scanner.kinds.is_own_function(function):
         return frozenset({Foreign(function.__module__ or "", function.__qualname__)})
     return frame.scanner.run_bound(Bound(atom, function, cls), no_arguments(), frame, node)
 
@@ -201,14 +205,14 @@ def _real_attribute(  # noqa: PLR0911, PLR0912 - one per kind
         case "method":
             return _method(atom, found.value, found.owner)
         case "getattr" if isinstance(found.value, FunctionType):
-            if scanner.is_own_function(found.value):
+            if scanner.kinds.is_own_function(found.value):
                 scanner.look(frozenset({atom}), frame, node)
                 bound = Bound(atom, found.value, found.owner)
                 return scanner.run_bound(bound, Arguments([NOTHING], {}), frame, node)
         case "value":
             if found.owner is not None and not isinstance(obj, type | ModuleType):
                 owner_key = objects.attribute_key(found.owner, name)
-                if scanner.is_own_class(found.owner):
+                if scanner.kinds.is_own_class(found.owner):
                     scanner.read_key(owner_key, frame, node)
                 if (got := implicit.got(frame, found.value, atom, node)) is not None:
                     return got
@@ -219,11 +223,11 @@ def _real_attribute(  # noqa: PLR0911, PLR0912 - one per kind
             pass
     if isinstance(obj, _lru_cache_wrapper | FunctionType):
         return frozenset({Part(key), Method(atom, name)})
-    if objects.is_container(obj) or scanner.is_own_class(type(obj)):
+    if objects.is_container(obj) or scanner.kinds.is_own_class(type(obj)):
         scanner.read_key(key, frame, node)
         inside = Part(("any", id(obj)), obj) if name == "__dict__" else Part(key)
         return frozenset({inside, Method(atom, name)})
-    return scanner.foreign(obj, name)
+    return scanner.kinds.foreign(obj, name)
 
 
 def _told_apart(frame: Frame, obj: Any, name: str, value: Value) -> Value:

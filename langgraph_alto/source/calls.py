@@ -171,7 +171,7 @@ def _call_fresh(frame: Frame, atom: Fresh, arguments: Arguments, node: ast.AST) 
         return frame.scanner.run_bound(own, arguments, frame, node)
     found: Value = NOTHING
     for inner in atom.content():
-        if isinstance(inner, Function | Bound | Partial) or frame.scanner.is_callable(inner):
+        if isinstance(inner, Function | Bound | Partial) or frame.scanner.kinds.is_callable(inner):
             found |= call_atom(frame, inner, arguments, node)
     return found
 
@@ -179,12 +179,12 @@ def _call_fresh(frame: Frame, atom: Fresh, arguments: Arguments, node: ast.AST) 
 def call_bound(frame: Frame, atom: Bound, arguments: Arguments, node: ast.AST) -> Value:
     """Call a method: the app's own is followed, an installed class's judged."""
     function = atom.function
-    if isinstance(function, Function) or frame.scanner.is_own_function(function):
+    if isinstance(function, Function) or frame.scanner.kinds.is_own_function(function):
         return frame.scanner.run_bound(atom, arguments, frame, node)
     if isinstance(atom.owner, Real) and methods.knows(atom.owner.obj):
         return methods.call_method(frame, atom.owner, function.__name__, arguments, node)
     wrapped = getattr(function, "__wrapped__", None)
-    if isinstance(wrapped, FunctionType) and frame.scanner.is_own_function(wrapped):
+    if isinstance(wrapped, FunctionType) and frame.scanner.kinds.is_own_function(wrapped):
         return frame.scanner.run_bound(Bound(atom.owner, wrapped, atom.cls), arguments, frame, node)
     return foreign.call(
         frame,
@@ -236,7 +236,7 @@ def _call_real(  # noqa: PLR0911, PLR0912 - one per kind
         return getters.call(frame, getters.of(obj), arguments, node)
     if isinstance(obj, weakref.ReferenceType):
         return frozenset({Real(obj())})
-    if frame.scanner.is_task(obj):
+    if frame.scanner.kinds.is_task(obj):
         frame.scanner.identity(frame.place(node, f"@task {getattr(obj, '__name__', '')}"))
         return call_atom(frame, Real(obj.func), arguments, node)
     if (own := implicit.own_method(frame, atom, "__call__")) is not None:
@@ -276,7 +276,7 @@ def call_function(  # noqa: PLR0911 - one per kind
 ) -> Value:
     """Call a plain function object."""
     scanner = frame.scanner
-    if scanner.is_own_function(function):
+    if scanner.kinds.is_own_function(function):
         return scanner.run_function(function, arguments)
     name = f"{function.__module__}.{function.__qualname__}"
     if name == INTERRUPT:
@@ -317,10 +317,10 @@ def _own_inside(frame: Frame, function: FunctionType) -> Iterator[Any]:
     registry = getattr(function, "registry", None)
     if callable(getattr(function, "dispatch", None)) and registry is not None:
         # `singledispatch`: which one is called depends on the argument.
-        yield from (own for own in registry.values() if frame.scanner.is_callable(Real(own)))
+        yield from (own for own in registry.values() if frame.scanner.kinds.is_callable(Real(own)))
         return
     wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is not None and frame.scanner.is_callable(Real(wrapped)):
+    if wrapped is not None and frame.scanner.kinds.is_callable(Real(wrapped)):
         yield wrapped
         return
     for cell in function.__closure__ or ():
@@ -330,7 +330,9 @@ def _own_inside(frame: Frame, function: FunctionType) -> Iterator[Any]:
             continue
         candidates = content.values() if isinstance(content, dict) else (content,)
         for candidate in candidates:
-            if isinstance(candidate, FunctionType) and frame.scanner.is_own_function(candidate):
+            if isinstance(candidate, FunctionType) and frame.scanner.kinds.is_own_function(
+                candidate
+            ):
                 yield candidate
 
 

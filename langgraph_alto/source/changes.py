@@ -118,7 +118,7 @@ def _is_class(cls: Any) -> bool:
 
 
 def _set_property(frame: Frame, atom: Atom, setter: Any, value: Value, node: ast.AST) -> None:
-    if isinstance(setter, FunctionType) and frame.scanner.is_own_function(setter):
+    if isinstance(setter, FunctionType) and frame.scanner.kinds.is_own_function(setter):
         frame.scanner.run_bound(Bound(atom, setter), Arguments([value], {}), frame, node)
 
 

@@ -129,8 +129,8 @@ def _real_element(  # noqa: PLR0911 - one per kind
         return frozenset({Part(id(obj), obj)}) if objects.is_container(obj) else NOTHING
     known_elements = objects.elements(obj)
     if known_elements is None:
-        inside = objects.is_container(obj) or scanner.is_own_class(type(obj))
-        return frozenset({Part(id(obj), obj)}) if inside else scanner.foreign(obj)
+        inside = objects.is_container(obj) or scanner.kinds.is_own_class(type(obj))
+        return frozenset({Part(id(obj), obj)}) if inside else scanner.kinds.foreign(obj)
     found = [child for child in known_elements if not objects.is_scalar(child)]
     if not found and len(obj):
         return NOTHING

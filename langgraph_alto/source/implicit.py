@@ -58,7 +58,7 @@ def own_method(frame: Frame, atom: Atom, name: str) -> Bound | None:
     found = objects.class_attribute(cls, name)
     if found is None or not isinstance(found.value, FunctionType):
         return None
-    if not frame.scanner.is_own_function(found.value):
+    if not frame.scanner.kinds.is_own_function(found.value):
         return None
     return Bound(atom, found.value, found.owner)
 
@@ -84,10 +84,10 @@ def look(frame: Frame, atom: Atom, node: ast.AST) -> None:
         case _:
             return
     scanner = frame.scanner
-    if not isinstance(cls, type) or not scanner.is_own_class(cls):
+    if not isinstance(cls, type) or not scanner.kinds.is_own_class(cls):
         return
     for function, owner in _written(cls):
-        if scanner.is_own_function(function) and not scanner.is_generated(function):
+        if scanner.kinds.is_own_function(function) and not scanner.kinds.is_generated(function):
             bound = Bound(atom, function, owner)
             scanner.run_bound(bound, Arguments([NOTHING], {}), frame, node)
 
@@ -131,7 +131,7 @@ def _descriptor(frame: Frame, raw: Any, name: str) -> Bound | None:
 def any_method(frame: Frame, atom: Atom) -> Value:
     """The methods of an object of the app: one of them is meant by a name made at run time."""
     cls: Any = type(atom.obj) if isinstance(atom, Real) else getattr(atom, "cls", None)
-    if not isinstance(cls, type) or not frame.scanner.is_own_class(cls):
+    if not isinstance(cls, type) or not frame.scanner.kinds.is_own_class(cls):
         return NOTHING
     found: set[Atom] = set()
     for owner in cls.__mro__:

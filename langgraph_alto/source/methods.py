@@ -20,6 +20,7 @@ from langgraph_alto.source.values import (
     NOTHING,
     Arguments,
     Atom,
+    Bound,
     Foreign,
     Fresh,
     Input,
@@ -121,14 +122,25 @@ def _on_input(frame: Frame, owner: Input, name: str, arguments: Arguments, node:
     frame.scanner.look(frozenset({owner}), frame, node)
     if cls is None:
         found: Value = NOTHING
-        for bound in frame.scanner.methods_called(frame, owner, name):
+        for bound in _methods_called(frame, owner, name):
             found |= frame.scanner.run_bound(bound, arguments, frame, node)
-    elif not frame.scanner.is_own_class(cls):
+    elif not frame.scanner.kinds.is_own_class(cls):
         return foreign.call(frame, cls.__module__, f"{cls.__qualname__}.{name}", arguments, node)
     if tables.mutates_by_name(name):
         changes.change(frame, frozenset({owner}), node, name)
         return NOTHING
     return foreign.unknown(frame, node, arguments)
+
+
+def _methods_called(frame: Frame, owner: Atom, name: str) -> Iterator[Bound]:
+    """Methods of that name in the app's classes that a function can name: it may mean one."""
+    if name.startswith("__"):
+        return
+    for candidate in tuple(frame.namespace.values()):
+        if isinstance(candidate, type) and name in candidate.__dict__:
+            function = candidate.__dict__[name]
+            if isinstance(function, FunctionType) and frame.scanner.kinds.is_own_function(function):
+                yield Bound(owner, function, candidate)
 
 
 def _on_fresh(frame: Frame, owner: Fresh, name: str, arguments: Arguments, node: ast.AST) -> Value:

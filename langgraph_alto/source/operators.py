@@ -28,7 +28,7 @@ _OPERATORS: dict[type[ast.operator], tuple[str, ...]] = {
 def operate(frame: Frame, left: Value, right: Value, node: ast.BinOp) -> Value:
     """`left <operator> right`."""
     scanner = frame.scanner
-    if any(scanner.is_runnable(atom) for atom in left | right):
+    if any(scanner.kinds.is_runnable(atom) for atom in left | right):
         # prompt | model | f: what is composed runs when the chain is invoked.
         chain = Fresh(cls="chain")
         for index, part in enumerate(part for part in (left, right) if part):
@@ -51,7 +51,7 @@ def _result(frame: Frame, atom: Atom) -> Atom | None:
         return atom
     if not isinstance(atom, Real) or isinstance(atom.obj, type | ModuleType):
         return None
-    if objects.is_scalar(atom.obj) or frame.scanner.is_shared(atom.obj):
+    if objects.is_scalar(atom.obj) or frame.scanner.kinds.is_shared(atom.obj):
         return None
     cls = type(atom.obj)
     return Foreign(cls.__module__, cls.__qualname__)

@@ -229,7 +229,7 @@ def _import_from(frame: Frame, node: ast.ImportFrom) -> None:
 
 def _bind_module(frame: Frame, node: ast.stmt, bound: str, module: Any, name: str) -> None:
     """An imported module; one that is not loaded yet is known by its name alone."""
-    if module is None and frame.scanner.is_own_name(name, frame.namespace):
+    if module is None and frame.scanner.kinds.is_own_name(name, frame.namespace):
         frame.scanner.unreadable(Place(f"module {name} is not imported yet", frame.where(node)))
     atom: Atom = Foreign(name, "") if module is None else Real(module)
     frame.assign_name(bound, frozenset({atom}), node)
