@@ -36,7 +36,7 @@ from langgraph_alto.core.effects import NodeFacts
 from langgraph_alto.core.spec import ChannelSpec, GraphSpec, How, Names, NodeSpec, RouterSpec
 from langgraph_alto.options import Options
 from langgraph_alto.source import objects, shapes
-from langgraph_alto.source.runnables import REMOTE, TOOL, TOOL_NODE
+from langgraph_alto.source.kinds import REMOTE, TOOL, TOOL_NODE
 from langgraph_alto.source.writes import (
     ANY,
     Outcome,

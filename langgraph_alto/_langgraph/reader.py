@@ -160,13 +160,13 @@ class _Scanner(Scanner):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._writes = Writes(self.packages)
+        self._writes = Writes(self.kinds.packages)
         self._leading: dict[int, bool] = {}
 
     @contextmanager
     def entering(self, obj: Any) -> Iterator[bool]:
         """A Runnable is about to be scanned."""
-        if self.is_graph(obj) and self._leads_around(obj):
+        if self.kinds.is_graph(obj) and self._leads_around(obj):
             self.findings.parent_commands[Place(f"graph {getattr(obj, 'name', '')!r}")] = None
         with super().entering(obj) as entered:
             yield entered

@@ -20,7 +20,7 @@ from langgraph_alto.core.effects import NodeFacts
 from langgraph_alto.core.spec import Names, RouterSpec, Stream
 from langgraph_alto.source import objects
 from langgraph_alto.source.follow import plain_function
-from langgraph_alto.source.runnables import CALLABLE, PREGEL
+from langgraph_alto.source.kinds import CALLABLE, PREGEL
 from langgraph_alto.source.writes import (
     BINDING,
     GENERATOR,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import foreign, implicit, protocols, unread
+from langgraph_alto.source import attributes, changes, elements, foreign, implicit, unread
 from langgraph_alto.source.values import NOTHING, Arguments, Fresh, Method, Real, Value
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _elements(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
     """`sorted`, `max` and the like: the elements, in another order or one of them."""
     inside = NOTHING
     for value in (*arguments.args, arguments.star):
-        inside |= protocols.element(frame, value, node)
+        inside |= elements.element(frame, value, node)
     foreign.call_callables(frame, Arguments([inside, *arguments.kwargs.values()], {}), node)
     return inside
 
@@ -45,8 +45,8 @@ def _extreme(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
 
 def _next(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
     first = arguments.first()
-    protocols.change(frame, first, node, "__next__")
-    return protocols.element(frame, first, node).union(*arguments.args[1:])
+    changes.change(frame, first, node, "__next__")
+    return elements.element(frame, first, node).union(*arguments.args[1:])
 
 
 def _getattr(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
@@ -55,7 +55,7 @@ def _getattr(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
     if name is None:
         # Any attribute may be meant: everything inside is looked at, and given out.
         frame.scanner.look(owner, frame, node)
-        found = protocols.element(frame, owner, node) | owner
+        found = elements.element(frame, owner, node) | owner
         frame.scanner.unproven(frame.place(node))
         methods = [implicit.any_method(frame, atom) for atom in owner]
         # If it is called, it may be the method that changes the most.
@@ -63,7 +63,7 @@ def _getattr(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
         return found.union(*arguments.args[2:], *methods)
     found = NOTHING
     for atom in owner:
-        found |= protocols.attribute_of(frame, atom, name, node)
+        found |= attributes.attribute_of(frame, atom, name, node)
     return found.union(*arguments.args[2:])
 
 
@@ -79,11 +79,11 @@ def _setattr(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
             elif isinstance(atom, Fresh):
                 atom.mix(value)
         rest = frozenset(a for a in arguments.first() if not isinstance(a, Real | Fresh))
-        protocols.change(frame, rest, node, "__setattr__")
+        changes.change(frame, rest, node, "__setattr__")
         return NOTHING
     target = ast.Attribute(ast.Name("object", ast.Load()), name, ast.Store())
     ast.copy_location(target, node)
-    protocols.set_attribute(frame, arguments.first(), target, value)
+    changes.set_attribute(frame, arguments.first(), target, value)
     return NOTHING
 
 
@@ -145,7 +145,7 @@ def _input(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
 def _vars(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
     found = NOTHING
     for atom in arguments.first():
-        found |= protocols.attribute_of(frame, atom, "__dict__", node)
+        found |= attributes.attribute_of(frame, atom, "__dict__", node)
     return found
 
 
@@ -163,7 +163,7 @@ def _locals(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
 
 
 def _iter(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
-    return frame.fresh(protocols.element(frame, arguments.first(), node))
+    return frame.fresh(elements.element(frame, arguments.first(), node))
 
 
 def _type(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:

@@ -12,14 +12,16 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.source import (
+    attributes,
     builtin_calls,
     construct,
+    elements,
     foreign,
     getters,
+    implicit,
     local_classes,
     methods,
     objects,
-    protocols,
 )
 from langgraph_alto.source.values import (
     CONFIG,
@@ -68,12 +70,12 @@ def _arguments(frame: Frame, node: ast.Call) -> Arguments:
     made = Arguments([], {})
     for item in node.args:
         if isinstance(item, ast.Starred):
-            made.star |= protocols.element(frame, frame.use(item.value), item)
+            made.star |= elements.element(frame, frame.use(item.value), item)
         else:
             made.args.append(frame.evaluate(item))
     for keyword in node.keywords:
         if keyword.arg is None:
-            made.keywords |= protocols.element(frame, frame.use(keyword.value), keyword.value)
+            made.keywords |= elements.element(frame, frame.use(keyword.value), keyword.value)
         else:
             made.kwargs[keyword.arg] = frame.evaluate(keyword.value)
     return made
@@ -157,7 +159,7 @@ def call_atom(  # noqa: PLR0911 - one per kind
             foreign.look_at_arguments(frame, arguments, node)
             return NOTHING
         case _:
-            if (own := protocols.own_method(frame, atom, "__call__")) is not None:
+            if (own := implicit.own_method(frame, atom, "__call__")) is not None:
                 return frame.scanner.run_bound(own, arguments, frame, node)
             # An attribute that is no method may still stand beside the one that is.
             is_value = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
@@ -165,11 +167,11 @@ def call_atom(  # noqa: PLR0911 - one per kind
 
 
 def _call_fresh(frame: Frame, atom: Fresh, arguments: Arguments, node: ast.AST) -> Value:
-    if (own := protocols.own_method(frame, atom, "__call__")) is not None:
+    if (own := implicit.own_method(frame, atom, "__call__")) is not None:
         return frame.scanner.run_bound(own, arguments, frame, node)
     found: Value = NOTHING
     for inner in atom.content():
-        if isinstance(inner, Function | Bound | Partial) or frame.scanner.is_callable(inner):
+        if isinstance(inner, Function | Bound | Partial) or frame.scanner.kinds.is_callable(inner):
             found |= call_atom(frame, inner, arguments, node)
     return found
 
@@ -177,12 +179,12 @@ def _call_fresh(frame: Frame, atom: Fresh, arguments: Arguments, node: ast.AST) 
 def call_bound(frame: Frame, atom: Bound, arguments: Arguments, node: ast.AST) -> Value:
     """Call a method: the app's own is followed, an installed class's judged."""
     function = atom.function
-    if isinstance(function, Function) or frame.scanner.is_own_function(function):
+    if isinstance(function, Function) or frame.scanner.kinds.is_own_function(function):
         return frame.scanner.run_bound(atom, arguments, frame, node)
     if isinstance(atom.owner, Real) and methods.knows(atom.owner.obj):
         return methods.call_method(frame, atom.owner, function.__name__, arguments, node)
     wrapped = getattr(function, "__wrapped__", None)
-    if isinstance(wrapped, FunctionType) and frame.scanner.is_own_function(wrapped):
+    if isinstance(wrapped, FunctionType) and frame.scanner.kinds.is_own_function(wrapped):
         return frame.scanner.run_bound(Bound(atom.owner, wrapped, atom.cls), arguments, frame, node)
     return foreign.call(
         frame,
@@ -234,17 +236,17 @@ def _call_real(  # noqa: PLR0911, PLR0912 - one per kind
         return getters.call(frame, getters.of(obj), arguments, node)
     if isinstance(obj, weakref.ReferenceType):
         return frozenset({Real(obj())})
-    if frame.scanner.is_task(obj):
+    if frame.scanner.kinds.is_task(obj):
         frame.scanner.identity(frame.place(node, f"@task {getattr(obj, '__name__', '')}"))
         return call_atom(frame, Real(obj.func), arguments, node)
-    if (own := protocols.own_method(frame, atom, "__call__")) is not None:
+    if (own := implicit.own_method(frame, atom, "__call__")) is not None:
         return frame.scanner.run_bound(own, arguments, frame, node)
     wrapped = objects.instance_dict(obj).get("__wrapped__")
     if callable(wrapped):
         return call_atom(frame, Real(wrapped), arguments, node)
     if not callable(obj) and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         # A proxy gave the object itself for one of its methods.
-        method = protocols.attribute_of(frame, atom, node.func.attr, node)
+        method = attributes.attribute_of(frame, atom, node.func.attr, node)
         return call(frame, method - {atom}, arguments, node)
     return methods.call_method(frame, atom, "__call__", arguments, node)
 
@@ -274,7 +276,7 @@ def call_function(  # noqa: PLR0911 - one per kind
 ) -> Value:
     """Call a plain function object."""
     scanner = frame.scanner
-    if scanner.is_own_function(function):
+    if scanner.kinds.is_own_function(function):
         return scanner.run_function(function, arguments)
     name = f"{function.__module__}.{function.__qualname__}"
     if name == INTERRUPT:
@@ -293,7 +295,7 @@ def call_function(  # noqa: PLR0911 - one per kind
         found: Value = NOTHING
         for own in inner:
             made = call_atom(frame, Real(own), arguments, node)
-            found |= protocols.element(frame, made, node) | made
+            found |= elements.element(frame, made, node) | made
         return found
     return foreign.call(
         frame, function.__module__ or "", function.__qualname__, arguments, node, function=function
@@ -315,10 +317,10 @@ def _own_inside(frame: Frame, function: FunctionType) -> Iterator[Any]:
     registry = getattr(function, "registry", None)
     if callable(getattr(function, "dispatch", None)) and registry is not None:
         # `singledispatch`: which one is called depends on the argument.
-        yield from (own for own in registry.values() if frame.scanner.is_callable(Real(own)))
+        yield from (own for own in registry.values() if frame.scanner.kinds.is_callable(Real(own)))
         return
     wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is not None and frame.scanner.is_callable(Real(wrapped)):
+    if wrapped is not None and frame.scanner.kinds.is_callable(Real(wrapped)):
         yield wrapped
         return
     for cell in function.__closure__ or ():
@@ -328,7 +330,9 @@ def _own_inside(frame: Frame, function: FunctionType) -> Iterator[Any]:
             continue
         candidates = content.values() if isinstance(content, dict) else (content,)
         for candidate in candidates:
-            if isinstance(candidate, FunctionType) and frame.scanner.is_own_function(candidate):
+            if isinstance(candidate, FunctionType) and frame.scanner.kinds.is_own_function(
+                candidate
+            ):
                 yield candidate
 
 

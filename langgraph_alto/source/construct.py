@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING
 
 from langgraph_alto.core import tables
-from langgraph_alto.source import builtin_calls, calls, foreign, getters, objects, protocols
+from langgraph_alto.source import builtin_calls, calls, elements, foreign, getters, objects
 from langgraph_alto.source.values import (
     NOTHING,
     Arguments,
@@ -75,7 +75,7 @@ def construct(  # noqa: PLR0911 - one per kind
     if issubclass(cls, Enum):
         foreign.look_at_arguments(frame, arguments, node)
         return NOTHING
-    if scanner.is_own_class(cls):
+    if scanner.kinds.is_own_class(cls):
         return _own(frame, cls, arguments, node)
     if issubclass(cls, BaseException):
         foreign.look_at_arguments(frame, arguments, node)
@@ -91,13 +91,13 @@ def construct(  # noqa: PLR0911 - one per kind
 def _copy(frame: Frame, cls: type, arguments: Arguments, node: ast.AST) -> Value:
     made = Fresh(frame.block)
     for value in (*arguments.args, arguments.star):
-        inside = protocols.element(frame, value, node)
+        inside = elements.element(frame, value, node)
         frame.scanner.look_shallow(value, frame, node)
         if cls in (enumerate, zip):
             inside = frame.fresh(inside) if inside else NOTHING
         made.mix(inside)
         if cls is dict:
-            protocols.copy_fields(made, value)
+            elements.copy_fields(made, value)
     if cls in (map, filter):
         made.mix(foreign.call_callables(frame, arguments, node))
     elif cls is collections.defaultdict:
@@ -112,28 +112,32 @@ def _own(frame: Frame, cls: type, arguments: Arguments, node: ast.AST) -> Value:
     """An object of the app's own class: its constructor is run."""
     scanner = frame.scanner
     metaclass = objects.class_attribute(type(cls), "__call__")
-    if metaclass is not None and scanner.is_own(metaclass.value):
+    if metaclass is not None and scanner.kinds.is_own(metaclass.value):
         bound = Bound(Real(cls), metaclass.value, metaclass.owner)
         return scanner.run_bound(bound, arguments, frame, node)
     found: Value = NOTHING
     new = objects.class_attribute(cls, "__new__")
     maker = getattr(new.value, "__func__", new.value) if new is not None else None
-    if isinstance(maker, FunctionType) and scanner.is_own(maker):
+    if isinstance(maker, FunctionType) and scanner.kinds.is_own(maker):
         bound = Bound(Real(cls), maker, cls)
         found = (
             NOTHING
-            if scanner.is_generated(maker)
+            if scanner.kinds.is_generated(maker)
             else scanner.run_bound(bound, arguments, frame, node)
         )
     made = Fresh(frame.block, cls=cls)
     init = objects.class_attribute(cls, "__init__")
-    if init is not None and scanner.is_own(init.value) and not scanner.is_generated(init.value):
+    if (
+        init is not None
+        and scanner.kinds.is_own(init.value)
+        and not scanner.kinds.is_generated(init.value)
+    ):
         scanner.run_bound(Bound(made, init.value, init.owner), arguments, frame, node)
     else:
         _store_fields(made, cls, arguments)
     for name in ("__post_init__", "model_post_init"):
         hook = objects.class_attribute(cls, name)
-        if hook is not None and scanner.is_own(hook.value):
+        if hook is not None and scanner.kinds.is_own(hook.value):
             scanner.run_bound(Bound(made, hook.value, hook.owner), Arguments([], {}), frame, node)
     return found or frozenset({made})
 
@@ -157,7 +161,7 @@ def _installed(frame: Frame, cls: type, arguments: Arguments, node: ast.AST) -> 
     """An object of an installed class: making it does nothing outside, holding may."""
     scanner = frame.scanner
     name = f"{cls.__module__}.{cls.__qualname__}"
-    if scanner.is_model_class(cls):
+    if scanner.kinds.is_model_class(cls):
         foreign.look_at_arguments(frame, arguments, node)
         scanner.unproven(frame.place(node))
         return frozenset({Foreign("langchain_core.language_models", cls.__qualname__)})

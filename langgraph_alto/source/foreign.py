@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import random
-import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.core import tables
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import calls, objects, protocols
-from langgraph_alto.source.locate import is_stdlib
+from langgraph_alto.source import calls, changes, elements, objects
 from langgraph_alto.source.values import (
     CONFIG,
     NOTHING,
@@ -58,15 +56,15 @@ def call(
         handled = _on_object(frame, owner, name, arguments, node)
         if handled is not None:
             return handled
-    if function is not None and scanner.is_generated(function):
+    if function is not None and scanner.kinds.is_generated(function):
         return NOTHING
     effect = tables.effect_of(module, qualname)
     if effect == "outside read" and isinstance(node, ast.Call):
         effect = _by_arguments(node, name, effect)
     place = frame.place(node)
     if effect == "mutator":
-        protocols.change(frame, arguments.first(), node, "__setitem__")
-        return protocols.element(frame, arguments.first(), node)
+        changes.change(frame, arguments.first(), node, "__setitem__")
+        return elements.element(frame, arguments.first(), node)
     if effect == "model":
         scanner.unproven(Place(f"calls {place.what}", place.where))
         look_at_arguments(frame, arguments, node)
@@ -155,8 +153,8 @@ def _reader(frame: Frame, module: str, qualname: str, arguments: Arguments, node
     if dotted.startswith(_GIVES_ITS_ARGUMENTS):
         return made | given
     if dotted.startswith(_GIVES_ELEMENTS) and (given or made):
-        inside = protocols.element(frame, given, node) | made
-        return frame.fresh(inside | protocols.element(frame, inside, node))
+        inside = elements.element(frame, given, node) | made
+        return frame.fresh(inside | elements.element(frame, inside, node))
     return made | {Foreign(module, qualname)}
 
 
@@ -167,7 +165,7 @@ def _is_class(atom: Atom) -> bool:
 def _unread(frame: Frame, module: str, name: str, arguments: Arguments, node: ast.AST) -> None:
     """Code that no table knows: it may change what it gets, and interrupt."""
     scanner = frame.scanner
-    if scanner.may_interrupt(module):
+    if scanner.kinds.may_interrupt(module):
         scanner.interrupts(frame.place(node))
     runs = name in tables.INVOKE_METHODS
     for value in arguments.all():
@@ -177,9 +175,9 @@ def _unread(frame: Frame, module: str, name: str, arguments: Arguments, node: as
 def hand_to_unread(frame: Frame, arguments: Arguments, node: ast.AST) -> None:
     """Code that can't be read gets this: it may change what others see, too."""
     for value in arguments.all():
-        given = value | protocols.element(frame, value, node)
+        given = value | elements.element(frame, value, node)
         inputs = frozenset(atom for atom in given if isinstance(atom, Input) and not atom.top)
-        protocols.change(frame, inputs, node, "__setitem__")
+        changes.change(frame, inputs, node, "__setitem__")
         _hand_on(frame, value, node, frame.text(node), runs=False)
 
 
@@ -191,8 +189,10 @@ def _hand_on(frame: Frame, value: Value, node: ast.AST, to: str, *, runs: bool) 
         elif isinstance(atom, Input):
             scanner.findings.hands_input[frame.place(node)] = None
             if tables.mutates_by_name(to):
-                protocols.change(frame, frozenset({atom}), node, "__setitem__")
-        elif isinstance(atom, Part) or (isinstance(atom, Real) and scanner.is_shared(atom.obj)):
+                changes.change(frame, frozenset({atom}), node, "__setitem__")
+        elif isinstance(atom, Part) or (
+            isinstance(atom, Real) and scanner.kinds.is_shared(atom.obj)
+        ):
             owner = atom.obj if isinstance(atom, Real) else atom.owner
             keys = objects.reached(owner) if owner is not None else frozenset()
             place = frame.place(node, f"hands it to {to}, which can't be read")
@@ -214,21 +214,21 @@ def _on_object(  # noqa: PLR0911 - one per kind
     if not isinstance(owner, Real):
         return None
     obj = owner.obj
-    if scanner.is_store(obj):
+    if scanner.kinds.is_store(obj):
         scanner.hold("store", frame.place(node))
         return NOTHING
-    if name in tables.WRAP_METHODS and scanner.is_runnable(owner):
+    if name in tables.WRAP_METHODS and scanner.kinds.is_runnable(owner):
         look_at_arguments(frame, arguments, node)
         return frozenset({owner})
-    if scanner.is_graph(obj) and name not in tables.INVOKE_METHODS:
+    if scanner.kinds.is_graph(obj) and name not in tables.INVOKE_METHODS:
         scanner.identity(frame.place(node))
         record = scanner.outward if tables.writes_outward_by_name(name) else scanner.outside
         record(frame.place(node))
         return NOTHING
-    if scanner.is_runnable(owner) and name in (*tables.INVOKE_METHODS, "__call__", "call"):
+    if scanner.kinds.is_runnable(owner) and name in (*tables.INVOKE_METHODS, "__call__", "call"):
         look_at_arguments(frame, arguments, node)
         return scanner.run_runnable(obj, arguments.first("input"), frame, node)
-    if scanner.is_model(obj):
+    if scanner.kinds.is_model(obj):
         look_at_arguments(frame, arguments, node)
         return scanner.run_runnable(obj, arguments.first(), frame, node)
     if isinstance(obj, random.Random):
@@ -242,7 +242,7 @@ def _on_object(  # noqa: PLR0911 - one per kind
 def _reach_into(frame: Frame, obj: Any, name: str, node: ast.AST) -> None:
     """An inherited method of the app's own class reaches all that the object holds."""
     scanner = frame.scanner
-    inside = scanner.reached(obj) if scanner.is_own_class(type(obj)) else ()
+    inside = scanner.reached(obj) if scanner.kinds.is_own_class(type(obj)) else ()
     for key in (id(obj), *inside):
         if tables.mutates_by_name(name):
             scanner.change_key(key, frame.place(node))
@@ -253,7 +253,7 @@ def _reach_into(frame: Frame, obj: Any, name: str, node: ast.AST) -> None:
 def _on_random(frame: Frame, obj: Any, name: str, arguments: Arguments, node: ast.AST) -> Value:
     """The module's own generator belongs to all; one that the app made has its own sequence."""
     if name == "shuffle":
-        protocols.change(frame, arguments.first(), node, "__setitem__")
+        changes.change(frame, arguments.first(), node, "__setitem__")
     if obj is getattr(random, "_inst", None):
         return _reader(frame, "random", name, arguments, node)
     frame.scanner.change_key(id(obj), frame.place(node))
@@ -278,7 +278,7 @@ def _on_fresh(
     cls = owner.cls
     if not isinstance(cls, type):
         return None
-    if name in tables.INVOKE_METHODS or frame.scanner.is_model_class(cls):
+    if name in tables.INVOKE_METHODS or frame.scanner.kinds.is_model_class(cls):
         look_at_arguments(frame, arguments, node)
         return frame.scanner.run_hooks(owner, cls, arguments.first("input"), frame, node)
     if name in tables.WRAP_METHODS:
@@ -324,24 +324,9 @@ def call_callables(frame: Frame, arguments: Arguments, node: ast.AST) -> Value:
     found: Value = NOTHING
     for value in given:
         for atom in value:
-            if not frame.scanner.is_invocable(atom):
+            if not frame.scanner.kinds.is_invocable(atom):
                 continue
             others = NOTHING.union(*(other for other in given if other is not value))
-            passed = others | protocols.element(frame, others, node)
+            passed = others | elements.element(frame, others, node)
             found |= calls.call_atom(frame, atom, Arguments([], {}, passed), node)
     return found
-
-
-def package_interrupts(module: str) -> bool:
-    """Whether an installed package has `interrupt` in one of its modules."""
-    top = module.partition(".")[0]
-    if not top or is_stdlib(top) or top in ("langchain_core", "langgraph", "langsmith"):
-        return False
-    interrupt = getattr(sys.modules.get("langgraph.types"), "interrupt", None)
-    if interrupt is None:
-        return False
-    return any(
-        getattr(found, "__dict__", {}).get("interrupt") is interrupt
-        for name, found in tuple(sys.modules.items())
-        if name == top or name.startswith(f"{top}.")
-    )

@@ -7,7 +7,7 @@ import functools
 import operator
 from typing import TYPE_CHECKING, Any
 
-from langgraph_alto.source import calls, protocols
+from langgraph_alto.source import attributes, calls, changes, elements
 from langgraph_alto.source.values import NOTHING, Arguments, Getter, Value
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def call(frame: Frame, getter: Getter, arguments: Arguments, node: ast.AST) -> V
     if not getter.names:
         frame.scanner.look(given, frame, node)
         if getter.cls is operator.methodcaller:
-            protocols.change(frame, given, node, "__setattr__")
-        return protocols.element(frame, given, node)
+            changes.change(frame, given, node, "__setattr__")
+        return elements.element(frame, given, node)
     if getter.cls is operator.itemgetter:
-        found = [protocols.element(frame, given, node, name) for name in getter.names]
+        found = [elements.element(frame, given, node, name) for name in getter.names]
     else:
         found = [_attribute(frame, given, str(name), node) for name in getter.names]
     if getter.cls is operator.methodcaller:
@@ -52,5 +52,5 @@ def call(frame: Frame, getter: Getter, arguments: Arguments, node: ast.AST) -> V
 
 def _attribute(frame: Frame, value: Value, dotted: str, node: ast.AST) -> Value:
     for name in dotted.split("."):
-        value = NOTHING.union(*(protocols.attribute_of(frame, atom, name, node) for atom in value))
+        value = NOTHING.union(*(attributes.attribute_of(frame, atom, name, node) for atom in value))
     return value

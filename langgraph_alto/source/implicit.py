@@ -1,6 +1,7 @@
 """Methods of the app's classes that Python calls without being told: `len(x)`, `f"{x}"`, `x.y`.
 
-Whoever looks at an object may run any of them, so all are scanned. Most only look.
+`own_method` finds one by its name. Whoever looks at an object may run many of them, so `look` has
+all of those scanned; most only look.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import functools
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from langgraph_alto.source import objects, protocols
+from langgraph_alto.source import local_classes, objects
 from langgraph_alto.source.values import (
     NOTHING,
     Arguments,
     Atom,
     Bound,
     Fresh,
+    Input,
+    LocalClass,
     Part,
     Real,
     Value,
@@ -32,6 +35,32 @@ _LOOKING = (
     "__float__", "__index__", "__abs__", "__neg__", "__pos__", "__invert__", "__round__",
     "__fspath__", "__reversed__",
 )  # fmt: skip
+
+
+def own_method(frame: Frame, atom: Atom, name: str) -> Bound | None:
+    """A method that the app's own class gives an object, None where there is none."""
+    match atom:
+        case Real() if not isinstance(atom.obj, type | ModuleType):
+            cls: Any = type(atom.obj)
+        case Fresh():
+            cls = atom.cls
+        case Part():
+            cls = atom.cls
+        case Input():
+            cls = objects.class_of(atom.typ)
+        case _:
+            return None
+    if isinstance(cls, LocalClass):
+        local = local_classes.method(cls, name)
+        return None if local is None else Bound(atom, *local)
+    if not isinstance(cls, type):
+        return None
+    found = objects.class_attribute(cls, name)
+    if found is None or not isinstance(found.value, FunctionType):
+        return None
+    if not frame.scanner.kinds.is_own_function(found.value):
+        return None
+    return Bound(atom, found.value, found.owner)
 
 
 @functools.lru_cache(maxsize=512)
@@ -55,10 +84,10 @@ def look(frame: Frame, atom: Atom, node: ast.AST) -> None:
         case _:
             return
     scanner = frame.scanner
-    if not isinstance(cls, type) or not scanner.is_own_class(cls):
+    if not isinstance(cls, type) or not scanner.kinds.is_own_class(cls):
         return
     for function, owner in _written(cls):
-        if scanner.is_own_function(function) and not scanner.is_generated(function):
+        if scanner.kinds.is_own_function(function) and not scanner.kinds.is_generated(function):
             bound = Bound(atom, function, owner)
             scanner.run_bound(bound, Arguments([NOTHING], {}), frame, node)
 
@@ -67,7 +96,7 @@ def missing(frame: Frame, atom: Real, node: ast.AST) -> None:
     """`table[key]` of a dict that fills itself with what it lacks."""
     if not isinstance(node, ast.Subscript) or not isinstance(atom.obj, dict):
         return
-    if (method := protocols.own_method(frame, atom, "__missing__")) is not None:
+    if (method := own_method(frame, atom, "__missing__")) is not None:
         frame.scanner.run_bound(method, Arguments([NOTHING], {}), frame, node)
     elif isinstance(atom.obj, collections.defaultdict) and atom.obj.default_factory is not None:
         place = frame.place(node, f"{frame.text(node)} (a defaultdict keeps what it is asked for)")
@@ -96,13 +125,13 @@ def put(frame: Frame, raw: Any, owner: Atom, value: Value, node: ast.AST) -> boo
 def _descriptor(frame: Frame, raw: Any, name: str) -> Bound | None:
     if isinstance(raw, FunctionType | property | staticmethod | classmethod | type):
         return None
-    return protocols.own_method(frame, Real(raw), name)
+    return own_method(frame, Real(raw), name)
 
 
 def any_method(frame: Frame, atom: Atom) -> Value:
     """The methods of an object of the app: one of them is meant by a name made at run time."""
     cls: Any = type(atom.obj) if isinstance(atom, Real) else getattr(atom, "cls", None)
-    if not isinstance(cls, type) or not frame.scanner.is_own_class(cls):
+    if not isinstance(cls, type) or not frame.scanner.kinds.is_own_class(cls):
         return NOTHING
     found: set[Atom] = set()
     for owner in cls.__mro__:

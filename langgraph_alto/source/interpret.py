@@ -1,34 +1,32 @@
-"""One activation of a function: its statements and expressions, run on atoms.
+"""One activation of a function, run on atoms: its names, its ways through the code, its result.
 
-Branches are run both ways and joined, loops twice, so that what one pass stores the next one
-sees. Nothing of the app is executed.
+What each kind of syntax does stands in `statements` and `expressions`. Branches are run
+both ways and joined, loops twice, so that what one pass stores the next one sees. Nothing of the
+app is executed.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import sys
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import calls, local_classes, objects, protocols
+from langgraph_alto.source import changes, elements, expressions, objects, statements
 from langgraph_alto.source.locate import FunctionInfo, place
 from langgraph_alto.source.values import (
     NOTHING,
     PREVIOUS,
     STORE,
-    Arguments,
     Atom,
-    Foreign,
+    Env,
     Fresh,
-    Function,
-    Input,
     Part,
     Real,
     Value,
+    joined,
 )
 
 if TYPE_CHECKING:
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from types import CellType
 
     from langgraph_alto.source.scan import Scanner
-
-Env = dict[str, Value]
 
 
 class Frame:
@@ -103,7 +99,7 @@ class Frame:
         for statement in body:
             if self.dead:
                 return
-            handler = _STATEMENTS.get(type(statement))
+            handler = statements.HANDLERS.get(type(statement))
             if handler is not None:
                 handler(self, statement)
 
@@ -211,32 +207,32 @@ class Frame:
             case ast.Tuple() | ast.List():
                 self._unpack(target, value)
             case ast.Starred():
-                inside = protocols.element(self, value, target)
+                inside = elements.element(self, value, target)
                 self.assign(target.value, frozenset({Fresh(self.block, inside)}))
             case ast.Attribute():
-                protocols.set_attribute(self, self.evaluate(target.value), target, value)
+                changes.set_attribute(self, self.evaluate(target.value), target, value)
             case ast.Subscript():
                 owner = self.evaluate(target.value)
                 key = self.key(target.slice)
-                protocols.set_element(self, owner, target, key, value)
+                changes.set_element(self, owner, target, key, value)
             case _:
                 pass
 
     def _unpack(self, target: ast.Tuple | ast.List, value: Value) -> None:
         starred = any(isinstance(part, ast.Starred) for part in target.elts)
         for index, part in enumerate(target.elts):
-            key: Any = protocols.ANY_KEY if starred else index
+            key: Any = elements.ANY_KEY if starred else index
             if isinstance(part, ast.Starred):
                 self.assign(part, value)
             else:
-                self.assign(part, protocols.element(self, value, target, key))
+                self.assign(part, elements.element(self, value, target, key))
 
     def key(self, node: ast.expr) -> Any:
         """A subscript's key where it is a constant, `ANY_KEY` elsewhere."""
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Name) and node.id == "__name__":
-            return self.namespace.get("__name__", protocols.ANY_KEY)
+            return self.namespace.get("__name__", elements.ANY_KEY)
         if (
             isinstance(node, ast.UnaryOp)
             and isinstance(node.op, ast.USub)
@@ -245,7 +241,7 @@ class Frame:
         ):
             return -node.operand.value
         self.use(node)
-        return protocols.ANY_KEY
+        return elements.ANY_KEY
 
     # Expressions ----------------------------------------------------------------------------
 
@@ -258,437 +254,9 @@ class Frame:
 
     def evaluate(self, node: ast.expr) -> Value:
         """What an expression may stand for."""
-        handler = _EXPRESSIONS.get(type(node))
+        handler = expressions.HANDLERS.get(type(node))
         return NOTHING if handler is None else handler(self, node)
 
     def fresh(self, elements: Value = NOTHING, cls: Any = None) -> Value:
         """An object made here."""
         return frozenset({Fresh(self.block, elements, cls)})
-
-
-def joined(envs: list[Env]) -> Env:
-    """The names after several ways to get here."""
-    result = dict(envs[0])
-    for env in envs[1:]:
-        for name, value in env.items():
-            known = result.get(name)
-            result[name] = value if known is None else known | value
-    return result
-
-
-# Statements ---------------------------------------------------------------------------------
-
-
-def _expression(frame: Frame, node: ast.Expr) -> None:
-    frame.evaluate(node.value)
-
-
-def _assign(frame: Frame, node: ast.Assign) -> None:
-    value = frame.evaluate(node.value)
-    for target in node.targets:
-        frame.assign(target, value)
-
-
-def _annotated(frame: Frame, node: ast.AnnAssign) -> None:
-    if node.value is not None:
-        frame.assign(node.target, frame.evaluate(node.value))
-
-
-def _augmented(frame: Frame, node: ast.AugAssign) -> None:
-    added = frame.use(node.value)
-    match node.target:
-        case ast.Name():
-            current = frame.load(node.target.id, node.target)
-        case ast.Attribute():
-            owner = frame.evaluate(node.target.value)
-            current = protocols.attribute(frame, owner, node.target)
-        case _:
-            owner = frame.evaluate(node.target.value)
-            current = protocols.element(frame, owner, node.target, frame.key(node.target.slice))
-    result = protocols.in_place(frame, current, added, node)
-    frame.assign(node.target, result)
-
-
-def _delete(frame: Frame, node: ast.Delete) -> None:
-    for target in node.targets:
-        match target:
-            case ast.Subscript():
-                frame.key(target.slice)
-                protocols.change(frame, frame.evaluate(target.value), node, "__delitem__")
-            case ast.Attribute():
-                protocols.set_attribute(frame, frame.evaluate(target.value), target, NOTHING)
-            case ast.Name() if target.id in frame.info.globals:
-                frame.assign_name(target.id, NOTHING, target)
-            case _:
-                pass
-
-
-def _return(frame: Frame, node: ast.Return) -> None:
-    if node.value is not None:
-        # What a helper gives back is looked at by its caller; see Scanner.scan for a node.
-        frame.returns |= frame.evaluate(node.value)
-    frame.dead = True
-
-
-def _raise(frame: Frame, node: ast.Raise) -> None:
-    for part in (node.exc, node.cause):
-        if part is not None:
-            frame.scanner.raised |= frame.use(part)
-    frame.dead = True
-
-
-def _assert(frame: Frame, node: ast.Assert) -> None:
-    frame.use(node.test)
-    if node.msg is not None:
-        frame.use(node.msg)
-
-
-def _if(frame: Frame, node: ast.If) -> None:
-    frame.use(node.test)
-    with frame.scanner.guarded(frame, node):
-        frame.run_ways(lambda: frame.run_block(node.body), lambda: frame.run_block(node.orelse))
-
-
-def _loop(frame: Frame, node: ast.For | ast.AsyncFor | ast.While) -> None:
-    def once() -> None:
-        if isinstance(node, ast.While):
-            frame.use(node.test)
-        else:
-            found = protocols.element(frame, frame.evaluate(node.iter), node.iter)
-            frame.assign(node.target, found)
-        frame.run_block(node.body)
-        exits = frame.exits[-1]
-        if exits:
-            frame.env = joined([*exits, frame.env]) if not frame.dead else joined(exits)
-            frame.dead = False
-            exits.clear()
-
-    frame.exits.append([])
-    frame.run_ways(once, lambda: None)
-    frame.run_ways(once, lambda: None)
-    frame.exits.pop()
-    if not frame.dead:
-        frame.run_ways(lambda: frame.run_block(node.orelse), lambda: None)
-
-
-def _leave_loop(frame: Frame, node: ast.Break | ast.Continue) -> None:
-    if frame.exits:
-        frame.exits[-1].append(frame.env)
-    frame.dead = True
-
-
-def _try(frame: Frame, node: ast.Try) -> None:
-    before = dict(frame.env)
-    with frame.branch():
-        frame.run_block(node.body)
-        if not frame.dead:
-            frame.run_block(node.orelse)
-    after, ended = frame.env, frame.dead
-
-    def handle(handler: ast.ExceptHandler) -> Callable[[], None]:
-        def way() -> None:
-            if handler.type is not None:
-                frame.use(handler.type)
-            if handler.name:
-                frame.env[handler.name] = frame.scanner.raised
-            frame.run_block(handler.body)
-
-        return way
-
-    def went_well() -> None:
-        frame.env, frame.dead = after, ended
-
-    frame.env = joined([before, after])
-    frame.run_ways(*(handle(handler) for handler in node.handlers), went_well)
-    if node.finalbody:
-        dead, frame.dead = frame.dead, False
-        frame.run_block(node.finalbody)
-        frame.dead = frame.dead or dead
-
-
-def _with(frame: Frame, node: ast.With | ast.AsyncWith) -> None:
-    for item in node.items:
-        value = frame.evaluate(item.context_expr)
-        entered = protocols.enter(frame, value, item.context_expr)
-        if item.optional_vars is not None:
-            frame.assign(item.optional_vars, entered)
-    frame.run_block(node.body)
-
-
-def _match(frame: Frame, node: ast.Match) -> None:
-    subject = frame.use(node.subject)
-
-    def way(case: ast.match_case) -> Callable[[], None]:
-        def run() -> None:
-            inside = subject | protocols.element(frame, subject, node.subject)
-            for pattern in ast.walk(case.pattern):
-                name = getattr(pattern, "name", None) or getattr(pattern, "rest", None)
-                if isinstance(name, str):
-                    frame.env[name] = inside
-            if case.guard is not None:
-                frame.use(case.guard)
-            frame.run_block(case.body)
-
-        return run
-
-    frame.run_ways(*(way(case) for case in node.cases), lambda: None)
-
-
-def _define(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    value: Value = frozenset({Function(node, frame)})
-    for decorator in reversed(node.decorator_list):
-        made = calls.call(frame, frame.evaluate(decorator), Arguments([value], {}), decorator)
-        # A decorator of an installed package gives something that calls the function.
-        value = value | frozenset(atom for atom in made if not isinstance(atom, Foreign | Fresh))
-    frame.assign_name(node.name, value, node)
-
-
-def _define_class(frame: Frame, node: ast.ClassDef) -> None:
-    local_classes.define(frame, node)
-
-
-def _import(frame: Frame, node: ast.Import) -> None:
-    for alias in node.names:
-        name = alias.name if alias.asname else alias.name.partition(".")[0]
-        _bind_module(frame, node, alias.asname or name, sys.modules.get(name), name)
-
-
-def _import_from(frame: Frame, node: ast.ImportFrom) -> None:
-    name = node.module or ""
-    if node.level:
-        package = frame.namespace.get("__package__") or ""
-        base = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
-        name = f"{base}.{name}" if name else base
-    module = sys.modules.get(name)
-    for alias in node.names:
-        bound = alias.asname or alias.name
-        if module is None:
-            _bind_module(frame, node, bound, None, name)
-            continue
-        found = objects.lookup(module, alias.name)
-        if found.kind != "value":
-            _bind_module(frame, node, bound, None, name)
-            continue
-        key = objects.attribute_key(module, alias.name)
-        frame.assign_name(bound, frame.outside(found.value, key, alias.name, node), node)
-
-
-def _bind_module(frame: Frame, node: ast.stmt, bound: str, module: Any, name: str) -> None:
-    """An imported module; one that is not loaded yet is known by its name alone."""
-    if module is None and frame.scanner.is_own_name(name, frame.namespace):
-        frame.scanner.unreadable(Place(f"module {name} is not imported yet", frame.where(node)))
-    atom: Atom = Foreign(name, "") if module is None else Real(module)
-    frame.assign_name(bound, frozenset({atom}), node)
-
-
-_STATEMENTS: dict[type[ast.stmt], Callable[[Frame, Any], None]] = {
-    ast.Expr: _expression,
-    ast.Assign: _assign,
-    ast.AnnAssign: _annotated,
-    ast.AugAssign: _augmented,
-    ast.Delete: _delete,
-    ast.Return: _return,
-    ast.Raise: _raise,
-    ast.Assert: _assert,
-    ast.If: _if,
-    ast.For: _loop,
-    ast.AsyncFor: _loop,
-    ast.While: _loop,
-    ast.Break: _leave_loop,
-    ast.Continue: _leave_loop,
-    ast.Try: _try,
-    ast.TryStar: _try,
-    ast.With: _with,
-    ast.AsyncWith: _with,
-    ast.Match: _match,
-    ast.FunctionDef: _define,
-    ast.AsyncFunctionDef: _define,
-    ast.ClassDef: _define_class,
-    ast.Import: _import,
-    ast.ImportFrom: _import_from,
-}
-
-
-# Expressions --------------------------------------------------------------------------------
-
-
-def _name(frame: Frame, node: ast.Name) -> Value:
-    return frame.load(node.id, node)
-
-
-def _attribute(frame: Frame, node: ast.Attribute) -> Value:
-    return protocols.attribute(frame, frame.evaluate(node.value), node)
-
-
-def _subscript(frame: Frame, node: ast.Subscript) -> Value:
-    owner = frame.evaluate(node.value)
-    if isinstance(node.slice, ast.Slice):
-        for part in (node.slice.lower, node.slice.upper, node.slice.step):
-            if part is not None:
-                frame.use(part)
-        inside = protocols.element(frame, owner, node)
-        return frame.fresh(inside) if inside else NOTHING
-    key = frame.key(node.slice)
-    return protocols.element(frame, owner, node, key) if owner else NOTHING
-
-
-def _dict(frame: Frame, node: ast.Dict) -> Value:
-    made = Fresh(frame.block)
-    for key, item in zip(node.keys, node.values, strict=True):
-        if key is None:
-            spread = frame.use(item)
-            made.mix(protocols.element(frame, spread, item))
-            protocols.copy_fields(made, spread)
-        else:
-            constant = frame.key(key)
-            value = frame.evaluate(item)
-            _look_at_input(frame, value, item)
-            if constant is protocols.ANY_KEY:
-                made.mix(value)
-            else:
-                made.put(constant, value, surely=True)
-    return frozenset({made})
-
-
-def _look_at_input(frame: Frame, value: Value, node: ast.expr) -> None:
-    """The whole input stored in something else: it is no longer told by its keys."""
-    if any(isinstance(atom, Input) and atom.top for atom in value):
-        frame.scanner.look(value, frame, node)
-
-
-def _sequence(frame: Frame, node: ast.List | ast.Tuple | ast.Set) -> Value:
-    made = Fresh(frame.block)
-    for index, item in enumerate(node.elts):
-        if isinstance(item, ast.Starred):
-            made.mix(protocols.element(frame, frame.use(item.value), item))
-            continue
-        value = frame.evaluate(item)
-        _look_at_input(frame, value, item)
-        if isinstance(node, ast.Set) or made.elements:
-            made.mix(value)
-        else:
-            made.put(index, value, surely=True)
-    return frozenset({made})
-
-
-def _comprehension(frame: Frame, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Value:
-    _generators(frame, node.generators)
-    return frame.fresh(frame.evaluate(node.elt))
-
-
-def _dict_comprehension(frame: Frame, node: ast.DictComp) -> Value:
-    _generators(frame, node.generators)
-    frame.use(node.key)
-    return frame.fresh(frame.evaluate(node.value))
-
-
-def _generators(frame: Frame, generators: list[ast.comprehension]) -> None:
-    for generator in generators:
-        source = frame.evaluate(generator.iter)
-        frame.assign(generator.target, protocols.element(frame, source, generator.iter))
-        for condition in generator.ifs:
-            frame.use(condition)
-
-
-def _binary(frame: Frame, node: ast.BinOp) -> Value:
-    left, right = frame.use(node.left), frame.use(node.right)
-    if not left and not right:
-        return NOTHING
-    return protocols.operate(frame, left, right, node)
-
-
-def _either(frame: Frame, node: ast.BoolOp) -> Value:
-    found = [frame.evaluate(part) for part in node.values]
-    for value, part in zip(found, node.values, strict=True):
-        frame.scanner.look_shallow(value, frame, part)
-    return NOTHING.union(*found)
-
-
-def _conditional(frame: Frame, node: ast.IfExp) -> Value:
-    frame.use(node.test)
-    return frame.evaluate(node.body) | frame.evaluate(node.orelse)
-
-
-def _compare(frame: Frame, node: ast.Compare) -> Value:
-    left = frame.evaluate(node.left)
-    for operator, right in zip(node.ops, node.comparators, strict=True):
-        value = frame.evaluate(right)
-        if isinstance(operator, ast.In | ast.NotIn):
-            protocols.contains(frame, value, node.left, right)
-        elif not isinstance(operator, ast.Is | ast.IsNot):
-            frame.scanner.look(value, frame, right)
-    if not all(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops):
-        frame.scanner.look(left, frame, node.left)
-    return NOTHING
-
-
-def _unary(frame: Frame, node: ast.UnaryOp) -> Value:
-    frame.use(node.operand)
-    return NOTHING
-
-
-def _used_parts(frame: Frame, node: ast.expr) -> Value:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.expr):
-            frame.use(child)
-    return NOTHING
-
-
-def _inner(frame: Frame, node: ast.Await | ast.Starred) -> Value:
-    return frame.evaluate(node.value)
-
-
-def _yield(frame: Frame, node: ast.Yield) -> Value:
-    frame.yields = frame.yields or NOTHING
-    if node.value is not None:
-        frame.yields |= frame.evaluate(node.value)
-    return NOTHING
-
-
-def _yield_from(frame: Frame, node: ast.YieldFrom) -> Value:
-    frame.yields = frame.yields or NOTHING
-    frame.yields |= protocols.element(frame, frame.use(node.value), node)
-    return NOTHING
-
-
-def _lambda(frame: Frame, node: ast.Lambda) -> Value:
-    return frozenset({Function(node, frame)})
-
-
-def _walrus(frame: Frame, node: ast.NamedExpr) -> Value:
-    value = frame.evaluate(node.value)
-    frame.assign(node.target, value)
-    return value
-
-
-def _call(frame: Frame, node: ast.Call) -> Value:
-    return calls.visit(frame, node)
-
-
-_EXPRESSIONS: dict[type[ast.expr], Callable[[Frame, Any], Value]] = {
-    ast.Name: _name,
-    ast.Attribute: _attribute,
-    ast.Subscript: _subscript,
-    ast.Call: _call,
-    ast.Dict: _dict,
-    ast.List: _sequence,
-    ast.Tuple: _sequence,
-    ast.Set: _sequence,
-    ast.ListComp: _comprehension,
-    ast.SetComp: _comprehension,
-    ast.GeneratorExp: _comprehension,
-    ast.DictComp: _dict_comprehension,
-    ast.BinOp: _binary,
-    ast.BoolOp: _either,
-    ast.IfExp: _conditional,
-    ast.Compare: _compare,
-    ast.UnaryOp: _unary,
-    ast.JoinedStr: _used_parts,
-    ast.FormattedValue: _used_parts,
-    ast.Await: _inner,
-    ast.Starred: _inner,
-    ast.Yield: _yield,
-    ast.YieldFrom: _yield_from,
-    ast.Lambda: _lambda,
-    ast.NamedExpr: _walrus,
-}

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from langgraph_alto.core import tables
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import foreign, objects, protocols
+from langgraph_alto.source import changes, elements, foreign, objects
 from langgraph_alto.source.values import (
     CONFIG,
     CONTEXT,
     NOTHING,
     Arguments,
     Atom,
+    Bound,
     Foreign,
     Fresh,
     Input,
@@ -90,14 +91,14 @@ def _given(frame: Frame, owner: Atom, name: str, arguments: Arguments, node: ast
     one = frozenset({owner})
     if name in _GIVES_ONE:
         key = _constant(node) if name in ("get", "setdefault", "pop", "__getitem__") else None
-        found = protocols.element(frame, one, node, protocols.ANY_KEY if key is None else key)
+        found = elements.element(frame, one, node, elements.ANY_KEY if key is None else key)
         return found.union(*arguments.args[1:], *arguments.kwargs.values())
     if name in _GIVES_COPY:
-        made = Fresh(frame.block, protocols.element(frame, one, node))
-        protocols.copy_fields(made, one)
+        made = Fresh(frame.block, elements.element(frame, one, node))
+        elements.copy_fields(made, one)
         return frozenset({made})
     if name == "items":
-        pair = frame.fresh(protocols.element(frame, one, node))
+        pair = frame.fresh(elements.element(frame, one, node))
         return frame.fresh(pair)
     frame.scanner.look(one, frame, node)
     return NOTHING
@@ -112,7 +113,7 @@ def _constant(node: ast.AST) -> object:
 def _on_input(frame: Frame, owner: Input, name: str, arguments: Arguments, node: ast.AST) -> Value:
     cls = objects.class_of(owner.typ)
     if name in tables.MUTATING_METHODS:
-        protocols.change(frame, frozenset({owner}), node, name)
+        changes.change(frame, frozenset({owner}), node, name)
         return _given(frame, owner, name, arguments, node)
     if name in tables.PLAIN_METHODS or name in _GIVES_ONE or name in _GIVES_COPY:
         foreign.look_at_arguments(frame, arguments, node)
@@ -121,14 +122,25 @@ def _on_input(frame: Frame, owner: Input, name: str, arguments: Arguments, node:
     frame.scanner.look(frozenset({owner}), frame, node)
     if cls is None:
         found: Value = NOTHING
-        for bound in frame.scanner.methods_called(frame, owner, name):
+        for bound in _methods_called(frame, owner, name):
             found |= frame.scanner.run_bound(bound, arguments, frame, node)
-    elif not frame.scanner.is_own_class(cls):
+    elif not frame.scanner.kinds.is_own_class(cls):
         return foreign.call(frame, cls.__module__, f"{cls.__qualname__}.{name}", arguments, node)
     if tables.mutates_by_name(name):
-        protocols.change(frame, frozenset({owner}), node, name)
+        changes.change(frame, frozenset({owner}), node, name)
         return NOTHING
     return foreign.unknown(frame, node, arguments)
+
+
+def _methods_called(frame: Frame, owner: Atom, name: str) -> Iterator[Bound]:
+    """Methods of that name in the app's classes that a function can name: it may mean one."""
+    if name.startswith("__"):
+        return
+    for candidate in tuple(frame.namespace.values()):
+        if isinstance(candidate, type) and name in candidate.__dict__:
+            function = candidate.__dict__[name]
+            if isinstance(function, FunctionType) and frame.scanner.kinds.is_own_function(function):
+                yield Bound(owner, function, candidate)
 
 
 def _on_fresh(frame: Frame, owner: Fresh, name: str, arguments: Arguments, node: ast.AST) -> Value:
@@ -143,7 +155,7 @@ def _on_fresh(frame: Frame, owner: Fresh, name: str, arguments: Arguments, node:
         owner.mix(NOTHING.union(*arguments.all()))
     elif name in ("extend", "update", "extendleft", "__init__", "__iadd__", "__ior__"):
         given = NOTHING.union(*arguments.args, arguments.star)
-        owner.mix(protocols.element(frame, given, node) | arguments.keywords)
+        owner.mix(elements.element(frame, given, node) | arguments.keywords)
         for key, value in arguments.kwargs.items():
             owner.put(key, value, surely=False)
     elif name in ("setdefault", "get", "pop"):
@@ -203,7 +215,7 @@ def _on_part(frame: Frame, owner: Part, name: str, arguments: Arguments, node: a
         foreign.look_at_arguments(frame, arguments, node)
         return NOTHING
     if name in tables.MUTATING_METHODS or tables.mutates_by_name(name):
-        protocols.change(frame, frozenset({owner}), node, name)
+        changes.change(frame, frozenset({owner}), node, name)
         foreign.look_at_arguments(frame, arguments, node)
         return frozenset({owner})
     if name in tables.PLAIN_METHODS:
@@ -216,7 +228,7 @@ def _on_injected(
     frame: Frame, owner: Special, name: str, arguments: Arguments, node: ast.AST
 ) -> Value:
     if name in tables.MUTATING_METHODS:
-        protocols.change(frame, frozenset({owner}), node, name)
+        changes.change(frame, frozenset({owner}), node, name)
         return frozenset({owner})
     if name in _GIVES_ONE:
         key = _constant(node)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph_alto.core import tables
 from langgraph_alto.core.effects import Place
-from langgraph_alto.source import calls, foreign, objects, protocols
+from langgraph_alto.source import calls, elements, foreign, objects
+from langgraph_alto.source.kinds import CALLABLE, PREGEL, REMOTE, RUNNABLE, TOOL, TOOL_NODE, WRITE
 from langgraph_alto.source.values import (
     CONFIG,
     NOTHING,
@@ -38,16 +39,6 @@ from langgraph_alto.source.values import (
 
 if TYPE_CHECKING:
     from langgraph_alto.source.interpret import Frame
-
-RUNNABLE = "langchain_core.runnables.base.Runnable"
-TOOL = "langchain_core.tools.base.BaseTool"
-TOOL_NODE = "langgraph.prebuilt.tool_node.ToolNode"
-PREGEL = "langgraph.pregel.main.Pregel"
-REMOTE = "langgraph.pregel.remote.RemoteGraph"
-STORE_BASE = "langgraph.store.base.BaseStore"
-TASK = "langgraph.func._TaskFunction"
-CALLABLE = "langgraph._internal._runnable.RunnableCallable"
-WRITE = "langgraph.pregel._write.ChannelWrite"
 
 INJECTED: Mapping[str, Atom] = {
     "config": CONFIG,
@@ -114,7 +105,7 @@ def run(frame: Frame, obj: Any, value: Value, node: ast.AST) -> Value:  # noqa: 
             return _run_tool(frame, obj, node)
         if CALLABLE in names:
             return _run_callable(frame, obj, names, value, node)
-        if scanner.is_model(obj):
+        if scanner.kinds.is_model(obj):
             return _run_model(frame, obj, names, node)
         if RUNNABLE in names:
             return _run_composed(frame, obj, value, node)
@@ -142,7 +133,7 @@ def _run_callable(
             continue
         found |= run_root(frame, function, value, kwargs, node)
     for atom in found:
-        if isinstance(atom, Real) and frame.scanner.is_runnable(atom):
+        if isinstance(atom, Real) and frame.scanner.kinds.is_runnable(atom):
             found |= run(frame, atom.obj, value, node)
     return found
 
@@ -189,7 +180,7 @@ def _run_write(frame: Frame, obj: Any, value: Value, node: ast.AST) -> Value:
     """A writer of channels: only mappers that the app wrote matter."""
     for entry in getattr(obj, "writes", ()):
         mapper = getattr(entry, "mapper", None)
-        if mapper is not None and frame.scanner.is_own(mapper):
+        if mapper is not None and frame.scanner.kinds.is_own(mapper):
             calls.call_atom(frame, Real(mapper), Arguments([value], {}), node)
     return NOTHING
 
@@ -206,7 +197,7 @@ def run_graph(frame: Frame, graph: Any, node: ast.AST) -> Value:
             if effects is None:
                 run(frame, child.bound, frozenset({Input(False)}), node)
                 mapper = getattr(child, "mapper", None)
-                if mapper is not None and scanner.is_own(mapper):
+                if mapper is not None and scanner.kinds.is_own(mapper):
                     calls.call_atom(frame, Real(mapper), Arguments([NOTHING], {}), node)
             for writer in child.writers:
                 run(frame, writer, frozenset({Input(False)}), node)
@@ -237,12 +228,12 @@ def _run_tool_node(frame: Frame, obj: Any, value: Value, node: ast.AST) -> Value
         run(frame, tool, NOTHING, node)
     for name in ("_wrap_tool_call", "_awrap_tool_call"):
         hook = getattr(obj, name, None)
-        if hook is not None and frame.scanner.is_own(hook):
+        if hook is not None and frame.scanner.kinds.is_own(hook):
             frame.scanner.look(value, frame, node)
             request = frozenset({Input(False)})
             calls.call_atom(frame, Real(hook), Arguments([request, NOTHING], {}), node)
     handler = getattr(obj, "_handle_tool_errors", None)
-    if frame.scanner.is_own(handler):
+    if frame.scanner.kinds.is_own(handler):
         calls.call_atom(frame, Real(handler), Arguments([NOTHING], {}), node)
     return NOTHING
 
@@ -261,11 +252,11 @@ def _run_tool(frame: Frame, tool: Any, node: ast.AST) -> Value:
         Bound(Real(tool), found.value, found.owner)
         for method in ("_run", "_arun")
         if (found := objects.class_attribute(type(tool), method)) is not None
-        and scanner.is_own(found.value)
+        and scanner.kinds.is_own(found.value)
     ]
     for function in functions:
         atom = function if isinstance(function, Bound) else Real(function)
-        if scanner.is_callable(atom) or isinstance(atom, Bound):
+        if scanner.kinds.is_callable(atom) or isinstance(atom, Bound):
             _run_tool_function(frame, atom, node)
         else:
             _judge_tool(frame, tool, name, getattr(function, "__module__", "") or "", node)
@@ -301,7 +292,7 @@ def _judge_tool(frame: Frame, tool: Any, name: str, module: str, node: ast.AST) 
     effect = tables.effect_of(type(tool).__module__, type(tool).__qualname__)
     if type(tool).__module__.startswith("langchain_core"):
         effect = tables.effect_of(module, "")
-    if scanner.may_interrupt(module):
+    if scanner.kinds.may_interrupt(module):
         scanner.interrupts(place)
     if effect in ("model", "reader"):
         scanner.unproven(place)
@@ -318,7 +309,7 @@ def _run_model(frame: Frame, obj: Any, names: Iterable[str], node: ast.AST) -> V
     """A model: what it reads nobody writes, but its own methods may keep count of calls."""
     scanner = frame.scanner
     scanner.unproven(Place(f"calls {type(obj).__name__}", frame.where(node)))
-    if tables.CURSOR_MODELS & set(names) and not scanner.is_own_class(type(obj)):
+    if tables.CURSOR_MODELS & set(names) and not scanner.kinds.is_own_class(type(obj)):
         scanner.change_key(
             id(obj), frame.place(node, f"{type(obj).__name__} answers in the order of calls")
         )
@@ -336,7 +327,7 @@ def run_hooks(frame: Frame, owner: Atom, cls: type, value: Value, node: ast.AST)
     found: Value = NOTHING
     for name in _HOOKS:
         hook = objects.class_attribute(cls, name)
-        if hook is None or not frame.scanner.is_own(hook.value):
+        if hook is None or not frame.scanner.kinds.is_own(hook.value):
             continue
         if name in ("batch", "abatch", "__call__") and found:
             continue
@@ -349,7 +340,7 @@ def run_hooks(frame: Frame, owner: Atom, cls: type, value: Value, node: ast.AST)
 def _run_composed(frame: Frame, obj: Any, value: Value, node: ast.AST) -> Value:
     """LangChain's combinators, by the attributes under which they keep their parts."""
     cls = type(obj)
-    if frame.scanner.is_own_class(cls):
+    if frame.scanner.kinds.is_own_class(cls):
         return run_hooks(frame, Real(obj), cls, value, node)
     if cls.__name__ == "RunnablePassthrough":
         for function in _functions(obj):
@@ -367,7 +358,7 @@ def _run_composed(frame: Frame, obj: Any, value: Value, node: ast.AST) -> Value:
             made.put(name, run(frame, part, value, node), surely=True)
         return frozenset({made})
     if cls.__name__ == "RunnableAssign":
-        made = Fresh(None, protocols.element(frame, value, node))
+        made = Fresh(None, elements.element(frame, value, node))
         frame.scanner.look(value, frame, node)
         for atom in run(frame, obj.mapper, value, node):
             if isinstance(atom, Fresh):
@@ -407,7 +398,7 @@ def _run_parts(frame: Frame, obj: Any, value: Value, node: ast.AST) -> Value:
         module, qualname = type(obj).__module__, type(obj).__qualname__
         if tables.effect_of(module, qualname) == "reader":
             # Prompts, parsers, pickers: they look at the value and make a new one.
-            return protocols.element(frame, value, node)
+            return elements.element(frame, value, node)
         return foreign.call(frame, module, f"{qualname}.invoke", Arguments([value], {}), node)
     return found
 
@@ -439,7 +430,7 @@ def _run_link(frame: Frame, atom: Atom, value: Value, node: ast.AST) -> Value:
             return frozenset({made})
         case Function() | Bound() | Partial() | Method() | Getter():
             return calls.call_atom(frame, atom, Arguments([value], {}), node)
-        case Real() if callable(atom.obj) or frame.scanner.is_runnable(atom):
+        case Real() if callable(atom.obj) or frame.scanner.kinds.is_runnable(atom):
             return run(frame, atom.obj, value, node)
         case Foreign():
             name = f"{atom.name}.invoke"

@@ -8,26 +8,21 @@ of arguments. A scan never raises: what goes wrong is noted as code that can't b
 from __future__ import annotations
 
 import ast
-import functools
-import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType
 from typing import Any
 
-from langgraph_alto.core import tables
 from langgraph_alto.core.effects import NodeFacts, Place
-from langgraph_alto.source import foreign, implicit, objects, runnables, unread
+from langgraph_alto.source import foreign, implicit, objects, parameters, runnables, unread
 from langgraph_alto.source.findings import Findings
 from langgraph_alto.source.interpret import Frame
+from langgraph_alto.source.kinds import Kinds
 from langgraph_alto.source.locate import (
-    NO_FILE,
     FunctionNode,
     SourceGone,
-    all_arguments,
     function_info,
     function_node,
-    is_own,
     is_stdlib,
     place,
 )
@@ -41,11 +36,8 @@ from langgraph_alto.source.values import (
     Foreign,
     Fresh,
     Function,
-    Getter,
     Input,
-    Method,
     Part,
-    Partial,
     Real,
     Special,
     Value,
@@ -56,6 +48,8 @@ MOST_DEEP = 12
 
 MOST_CALLS = 4000
 """How many calls of the app's own functions are followed for one node."""
+
+_NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
 
 Declaration = Mapping[str, Any]
 Memo = tuple[Findings, Value]
@@ -90,7 +84,7 @@ class Scanner:
         tool_declaration: Callable[[str, Any], Declaration] = _undeclared,
         node_declaration: Callable[[tuple[str, ...], Any], Declaration] = _undeclared,
     ) -> None:
-        self.packages = frozenset(packages)
+        self.kinds = Kinds(packages)
         self.tool_declaration = tool_declaration
         self.node_declaration = node_declaration
         self.findings = Findings()
@@ -104,9 +98,7 @@ class Scanner:
         self._muted = 0
         self._calls = 0
         self._memo: dict[Hashable, Memo] = {}
-        self._own: dict[Hashable, bool] = {}
         self._reached: dict[int, frozenset[Hashable]] = {}
-        self._interrupting: dict[str, bool] = {}
 
     # Entry points ---------------------------------------------------------------------------
 
@@ -155,7 +147,7 @@ class Scanner:
             if isinstance(atom, Fresh) and id(atom) not in seen:
                 seen.add(id(atom))
                 queue.extend(atom.content())
-            elif isinstance(atom, Real) and self.is_shared(atom.obj):
+            elif isinstance(atom, Real) and self.kinds.is_shared(atom.obj):
                 self.findings.escapes |= self.reached(atom.obj)
             elif isinstance(atom, Part):
                 self.findings.escapes.add(atom.key)
@@ -216,7 +208,7 @@ class Scanner:
                     if atom.top:
                         self.findings.whole_input = True
                 case Real():
-                    if self.is_shared(atom.obj):
+                    if self.kinds.is_shared(atom.obj):
                         for key in self.reached(atom.obj):
                             self.read_key(key, frame, node)
                         implicit.look(frame, atom, node)
@@ -240,149 +232,11 @@ class Scanner:
     def look_shallow(self, value: Value, frame: Frame, node: ast.AST) -> None:
         """A value itself is looked at, as a truth value or to copy it."""
         for atom in value:
-            if isinstance(atom, Real) and self.is_shared(atom.obj):
+            if isinstance(atom, Real) and self.kinds.is_shared(atom.obj):
                 self.read_key(id(atom.obj), frame, node)
             elif isinstance(atom, Part):
                 self.read_key(atom.key, frame, node)
             implicit.look(frame, atom, node)
-
-    # What things are ------------------------------------------------------------------------
-
-    def is_own_function(self, function: Any) -> bool:
-        """Whether a function's source is the app's own."""
-        code = getattr(function, "__code__", None)
-        if code is None:
-            return False
-        known = self._own.get(code)
-        if known is None:
-            # Not __module__: functools.wraps gives a wrapper the name of the wrapped's module.
-            module = function.__globals__.get("__name__")
-            known = is_own(module, code.co_filename, self.packages)
-            self._own[code] = known
-        return known
-
-    def is_own(self, obj: Any) -> bool:
-        """The same for a method or a partial."""
-        if isinstance(obj, MethodType):
-            return self.is_own(obj.__func__)
-        if isinstance(obj, functools.partial):
-            return self.is_own(obj.func)
-        return self.is_own_function(obj)
-
-    def is_own_class(self, cls: Any) -> bool:
-        """Whether a class is the app's own."""
-        if not isinstance(cls, type) or cls.__module__ == "builtins":
-            return False
-        known = self._own.get(cls)
-        if known is None:
-            module = sys.modules.get(cls.__module__)
-            file = getattr(module, "__file__", None) or NO_FILE
-            known = is_own(cls.__module__, file, self.packages)
-            self._own[cls] = known
-        return known
-
-    def is_own_module(self, name: str, file: str | None) -> bool:
-        """The same for a module that is imported."""
-        return file is not None and is_own(name, file, self.packages)
-
-    def is_own_name(self, module: str, namespace: Mapping[str, Any]) -> bool:
-        """Whether a module that is not imported is the app's own, by its package's name."""
-        mine = str(namespace.get("__name__", "")).partition(".")[0]
-        return module.partition(".")[0] == mine and not is_stdlib(module)
-
-    def is_generated(self, function: Any) -> bool:
-        """A method that a class decorator wrote: it only touches the object's own fields."""
-        if not isinstance(function, FunctionType):
-            return True
-        filename = function.__code__.co_filename
-        return filename.startswith(("<string>", "<attrs", "<namedtuple", "<stdin-generated"))
-
-    def is_shared(self, obj: Any) -> bool:
-        """Whether an object can be changed and is looked into."""
-        if objects.is_scalar(obj) or isinstance(obj, type | ModuleType | FunctionType):
-            return False
-        return (
-            objects.is_container(obj)
-            or isinstance(obj, tuple | frozenset)
-            or self.is_own_class(type(obj))
-        )
-
-    def is_callable(self, atom: Atom) -> bool:
-        """Whether an existing object is a function of the app, however it is wrapped."""
-        if not isinstance(atom, Real):
-            return False
-        obj = atom.obj
-        for _ in range(8):
-            if isinstance(obj, MethodType):
-                obj = obj.__func__
-            elif isinstance(obj, functools.partial):
-                obj = obj.func
-            elif not self.is_own_function(obj) and callable(getattr(obj, "__wrapped__", None)):
-                obj = obj.__wrapped__
-            else:
-                break
-        if isinstance(obj, FunctionType):
-            return self.is_own_function(obj)
-        if isinstance(obj, type):
-            return self.is_own_class(obj) and not issubclass(obj, BaseException)
-        return self.is_own_class(type(obj)) and callable(obj)
-
-    def is_invocable(self, atom: Atom) -> bool:
-        """Whether an atom is a function that somebody who gets it may call."""
-        match atom:
-            case Function() | Bound() | Partial() | Getter():
-                return True
-            case Method(owner=owner, name=name):
-                return not isinstance(owner, Fresh) and name in tables.MUTATING_METHODS
-            case Real(obj=obj):
-                return isinstance(obj, objects.CALLABLES) or self.is_callable(atom)
-            case _:
-                return False
-
-    def is_runnable(self, atom: Atom) -> bool:
-        """Whether an atom is a LangChain Runnable (graphs, tools and models are)."""
-        if isinstance(atom, Real):
-            return runnables.RUNNABLE in objects.mro_names(type(atom.obj))
-        if isinstance(atom, Fresh):
-            return bool(atom.cls == "chain")
-        return isinstance(atom, Foreign) and atom.module.startswith("langchain")
-
-    def is_model(self, obj: Any) -> bool:
-        """Whether an object is a chat model, embedder or retriever."""
-        return not isinstance(obj, type) and self.is_model_class(type(obj))
-
-    def is_model_class(self, cls: type) -> bool:
-        """The same for a class."""
-        return bool(objects.mro_names(cls) & tables.MODEL_BASES)
-
-    def is_store(self, obj: Any) -> bool:
-        """Whether an object is a LangGraph store."""
-        return runnables.STORE_BASE in objects.mro_names(type(obj))
-
-    def is_graph(self, obj: Any) -> bool:
-        """Whether an object is a compiled or remote graph."""
-        return bool(objects.mro_names(type(obj)) & {runnables.PREGEL, runnables.REMOTE})
-
-    def is_task(self, obj: Any) -> bool:
-        """Whether an object was made by `@task`."""
-        return runnables.TASK in objects.mro_names(type(obj))
-
-    def may_interrupt(self, module: str) -> bool:
-        """Whether an installed package calls `interrupt()`."""
-        top = module.partition(".")[0]
-        if top not in self._interrupting:
-            self._interrupting[top] = foreign.package_interrupts(top)
-        return self._interrupting[top]
-
-    def foreign(self, obj: Any, name: str = "") -> Value:
-        """What an attribute or element of an installed class's object is judged by."""
-        cls = type(obj)
-        if isinstance(obj, ModuleType):
-            return frozenset({Foreign(obj.__name__, name)})
-        if cls.__module__ == "builtins":
-            return NOTHING
-        joint = f"{cls.__qualname__}.{name}" if name else cls.__qualname__
-        return frozenset({Foreign(cls.__module__, joint)})
 
     def reached(self, obj: Any) -> frozenset[Hashable]:
         """The identities of everything that can change inside an object."""
@@ -390,16 +244,6 @@ class Scanner:
         if known is None:
             known = self._reached[id(obj)] = objects.reached(obj)
         return known
-
-    def methods_called(self, frame: Frame, owner: Atom, name: str) -> Iterator[Bound]:
-        """Methods of that name in the app's classes that a function can name: it may mean one."""
-        if name.startswith("__"):
-            return
-        for candidate in tuple(frame.namespace.values()):
-            if isinstance(candidate, type) and name in candidate.__dict__:
-                function = candidate.__dict__[name]
-                if isinstance(function, FunctionType) and self.is_own_function(function):
-                    yield Bound(owner, function, candidate)
 
     # `if X is None: X = make()` --------------------------------------------------------------
 
@@ -484,7 +328,7 @@ class Scanner:
         )
         if isinstance(bound.function, Function):
             return self.run_local(bound.function, merged, receiver=bound.owner, cls=bound.cls)
-        if not self.is_own_function(bound.function):
+        if not self.kinds.is_own_function(bound.function):
             return foreign.call(
                 frame,
                 bound.function.__module__ or "",
@@ -508,7 +352,7 @@ class Scanner:
         try:
             node = function_node(code)
         except SourceGone as error:
-            if not self.is_generated(function) or receiver is None:
+            if not self.kinds.is_generated(function) or receiver is None:
                 where = place(code.co_filename, code.co_firstlineno)
                 self.unreadable(Place(str(error), where))
                 self._hand_to_unread(arguments, code.co_qualname)
@@ -525,12 +369,13 @@ class Scanner:
             receiver=receiver,
             cls=cls,
         )
-        signature = _signature(arguments)
+        signature = parameters.signature(arguments)
         key: Hashable = None
         if signature is not None:
             owners = tuple(id(cell) for cell in cells.values())
             key = (code, id(function.__globals__), owners, signature, bool(self._muted), id(cls))
-        _bind(frame, node.args, arguments, *_defaults(function, node.args), function=function)
+        defaults = parameters.defaults_of(function)
+        parameters.bind(frame, node.args, arguments, *defaults, function=function)
         return self._run(frame, node, key)
 
     def run_local(
@@ -559,7 +404,7 @@ class Scanner:
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
             if default is not None
         }
-        _bind(frame, node.args, arguments, positional, keywords)
+        parameters.bind(frame, node.args, arguments, positional, keywords)
         return self._run(frame, node, None)
 
     def _run(self, frame: Frame, node: FunctionNode, key: Hashable) -> Value:
@@ -591,81 +436,6 @@ class Scanner:
         """Code of the app without source may change what it gets."""
         for value in arguments.all():
             for atom in value:
-                if isinstance(atom, Real) and self.is_shared(atom.obj):
+                if isinstance(atom, Real) and self.kinds.is_shared(atom.obj):
                     for key in self.reached(atom.obj):
                         self.change_key(key, Place(f"handed to {to}, which can't be read"))
-
-
-_NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
-
-
-def _defaults(
-    function: FunctionType, arguments: ast.arguments
-) -> tuple[list[Value], dict[str, Value]]:
-    def value(obj: Any) -> Value:
-        return NOTHING if objects.is_scalar(obj) else frozenset({Real(obj)})
-
-    positional = [value(obj) for obj in function.__defaults__ or ()]
-    keywords = {name: value(obj) for name, obj in (function.__kwdefaults__ or {}).items()}
-    return positional, keywords
-
-
-def _bind(  # noqa: PLR0917 - as Python binds them
-    frame: Frame,
-    parameters: ast.arguments,
-    arguments: Arguments,
-    defaults: list[Value],
-    keyword_defaults: dict[str, Value],
-    function: FunctionType | None = None,
-) -> None:
-    """Bind the arguments of a call to a function's parameters."""
-    positional = [*parameters.posonlyargs, *parameters.args]
-    names = [argument.arg for argument in positional]
-    given = dict(zip(names, arguments.args, strict=False))
-    rest = arguments.args[len(names) :]
-    extra = dict(arguments.kwargs)
-    for name in (*names, *(argument.arg for argument in parameters.kwonlyargs)):
-        if name in extra:
-            given[name] = extra.pop(name)
-    fallback = dict(zip(names[len(names) - len(defaults) :], defaults, strict=False))
-    fallback.update(keyword_defaults)
-    spread = arguments.star | arguments.keywords
-    for argument in all_arguments(parameters):
-        name = argument.arg
-        if argument is parameters.vararg:
-            frame.env[name] = frame.fresh(arguments.star.union(*rest))
-        elif argument is parameters.kwarg:
-            made = Fresh(frame.block, arguments.keywords)
-            for key, value in extra.items():
-                made.put(key, value, surely=True)
-            frame.env[name] = frozenset({made})
-        elif name in given:
-            frame.env[name] = _annotated(given[name], function, name)
-        else:
-            frame.env[name] = spread | fallback.get(name, NOTHING)
-
-
-def _annotated(value: Value, function: FunctionType | None, name: str) -> Value:
-    if function is None or not any(isinstance(a, Input) and a.typ is None for a in value):
-        return value
-    return runnables.typed(value, objects.parameter_type(function, name))
-
-
-def _signature(arguments: Arguments) -> Hashable | None:
-    """What kind of arguments a call has; None where they can be changed by the call."""
-
-    def simple(value: Value) -> bool:
-        return all(
-            not isinstance(atom, Fresh | Function | Partial)
-            and not (isinstance(atom, Bound | Method) and isinstance(atom.owner, Fresh))
-            for atom in value
-        )
-
-    if not all(map(simple, arguments.all())):
-        return None
-    return (
-        tuple(arguments.args),
-        tuple(sorted(arguments.kwargs.items(), key=lambda item: item[0])),
-        arguments.star,
-        arguments.keywords,
-    )

@@ -43,7 +43,7 @@ class _Walk:
 
     def function(self, function: FunctionType) -> None:
         code = function.__code__
-        if id(code) in self._seen or not self._scanner.is_own_function(function):
+        if id(code) in self._seen or not self._scanner.kinds.is_own_function(function):
             return
         self._seen.add(id(code))
         names, rebound = _names(code)
@@ -78,7 +78,7 @@ class _Walk:
             self._value(value, cells)
 
     def _is_data(self, value: Any) -> bool:
-        return objects.is_scalar(value) or self._scanner.is_shared(value)
+        return objects.is_scalar(value) or self._scanner.kinds.is_shared(value)
 
     def _value(self, value: Any, names: Iterable[str]) -> None:
         """Something that a name stands for, and what other names may mean inside it."""
@@ -87,22 +87,22 @@ class _Walk:
         elif isinstance(value, ModuleType):
             self._module(value, names)
         elif isinstance(value, type):
-            if self._scanner.is_own_class(value):
+            if self._scanner.kinds.is_own_class(value):
                 self._class(value, names)
-        elif self._scanner.is_shared(value):
+        elif self._scanner.kinds.is_shared(value):
             for key in self._scanner.reached(value):
                 self._change(key)
             self._class(type(value), names)
 
     def _module(self, module: ModuleType, names: Iterable[str]) -> None:
         file = getattr(module, "__file__", None)
-        if id(module) in self._seen or not self._scanner.is_own_module(module.__name__, file):
+        if id(module) in self._seen or not self._scanner.kinds.is_own_module(module.__name__, file):
             return
         self._seen.add(id(module))
         self.names(module.__dict__, names, names)
 
     def _class(self, cls: type, names: Iterable[str]) -> None:
-        if id(cls) in self._seen or not self._scanner.is_own_class(cls):
+        if id(cls) in self._seen or not self._scanner.kinds.is_own_class(cls):
             return
         self._seen.add(id(cls))
         known = set(names)

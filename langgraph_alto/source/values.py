@@ -233,3 +233,17 @@ class Arguments:
 def no_arguments() -> Arguments:
     """A call without arguments."""
     return Arguments([], {})
+
+
+Env = dict[str, Value]
+"""Names, and what each may stand for."""
+
+
+def joined(envs: list[Env]) -> Env:
+    """The names after several ways to get here."""
+    result = dict(envs[0])
+    for env in envs[1:]:
+        for name, value in env.items():
+            known = result.get(name)
+            result[name] = value if known is None else known | value
+    return result

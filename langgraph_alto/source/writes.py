@@ -17,7 +17,7 @@ from typing import Any
 from langgraph_alto.core import tables
 from langgraph_alto.source import objects, shapes
 from langgraph_alto.source.follow import Follower, plain_function
-from langgraph_alto.source.runnables import CALLABLE, PREGEL, RUNNABLE, TOOL, TOOL_NODE
+from langgraph_alto.source.kinds import CALLABLE, PREGEL, RUNNABLE, TOOL, TOOL_NODE
 from langgraph_alto.source.shapes import (
     ANY_MAPPING,
     END,
