@@ -944,9 +944,9 @@ def test_a_hundred_nodes_take_little_time() -> None:
     made += [node(f"w{i}", f"join{i}", writes="out") for i in range(33)]
     made += [node(f"join{i}", f"plan{i + 1}" if i < 32 else "", reads="out") for i in range(33)]
     spec = graph(*made, begin="plan0", many="out")
-    began = time.perf_counter()
+    began = time.thread_time()
     found = levels(spec)
-    assert time.perf_counter() - began < 0.3
+    assert time.thread_time() - began < 0.3
     assert len(found.levels) == len(found.aggregators) == 33
     assert found.aggregators["join7"].reads == {"plan7.k7[]": ("out",)}
 
