@@ -16,3 +16,7 @@ class HoldBack(Protocol):
 
 active: HoldBack | None = None
 trust_undeclared = False
+"""Every undeclared node counts as proven."""
+
+NEVER_TRUSTED = frozenset({"cache policy", "declared once"})
+"""Holds that no declaration lifts, and so this neither."""

@@ -64,10 +64,7 @@ def verdicts_of(loop: Any, options: Options, path: tuple[str, ...] | None) -> Ma
             verdict = dataclasses.replace(  # noqa: PLW2901
                 verdict, rank=Rank.HELD, reason="its timed attempts are observed"
             )
-        elif chaos.trust_undeclared and (
-            verdict.rank is Rank.FREE
-            or (verdict.rank is Rank.HELD and "once" not in verdict.reason)
-        ):
+        elif chaos.trust_undeclared and verdict.reason not in chaos.NEVER_TRUSTED:
             verdict = dataclasses.replace(verdict, rank=Rank.PROVEN)  # noqa: PLW2901
         result[name] = verdict
     return result
