@@ -15,6 +15,7 @@ from langgraph_alto._langgraph.observing import Emissions, Observing
 from langgraph_alto._langgraph.partials import Partials
 from langgraph_alto._langgraph.streaming import (
     Producer,
+    can_be_followed,
     followed,
     is_streaming_runnable,
     read_by_routers,
@@ -54,9 +55,14 @@ class Watching(HandingOut):
     def _carry_out(self, commands: list[Command]) -> None: ...
 
     def _streams(self, tasks: Mapping[str, PregelExecutableTask]) -> bool:
-        if not self.asks_routers and self.partials is None and self.observing is None:
+        is_shown = self.partials is not None or self.observing is not None
+        if not is_shown and not self.asks_routers:
             return False
-        return any(self._may_stream(task.name) for task in tasks.values())
+        streaming = [task.name for task in tasks.values() if self._may_stream(task.name)]
+        if is_shown or not streaming:
+            return bool(streaming)
+        nodes = self._facts()[0].nodes
+        return any(can_be_followed(nodes.get(n), speculative=self.speculates) for n in streaming)
 
     def _may_stream(self, node: str) -> bool:
         bound = self.loop.nodes[node].bound
