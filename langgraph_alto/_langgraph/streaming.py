@@ -206,9 +206,7 @@ class Producer:
         self._key = key
         self._task = task
         self._channels = channels
-        asked = _asked(run.loop.nodes[task.name], facts)
-        self._writers = [writer for writer, _ in asked]
-        self._narrowed = [_narrowed(writer, router) for writer, router in asked]
+        self._asked = _asked(run.loop.nodes[task.name], facts)
         self._is_whole = not any(router.waits for router in facts.routers)
         self._lock = threading.Lock()
         self._new: list[Any] = []
@@ -331,9 +329,9 @@ class Producer:
                 names.CONFIG_KEY_READ: read,
             },
         }
-        is_narrowed = isinstance(channels, SettledChannels)
-        for writer in self._narrowed if is_narrowed else self._writers:
-            writer.invoke(state, config)
+        is_ahead = isinstance(channels, SettledChannels)
+        for writer, router in self._asked:
+            (_narrowed(writer, router) if is_ahead else writer).invoke(state, config)
         return [
             SendSpec(value.node, value.arg, value)
             for channel, value in writes
