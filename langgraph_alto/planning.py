@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -103,18 +105,19 @@ def show_plan(target: str, form: str, options: Options | None) -> None:
         found = plan(graph, options)
     except DeclarationError as error:
         raise TargetError(f"{target}: {error}") from None
-    if form == "mermaid":
-        print(found.to_mermaid())
-    elif form == "json":
-        print(found.to_json())
-    else:
+    if form == "text":
         from rich.console import Console
 
         console = Console()
         if console.is_terminal:
             print_plan(found, console)
-        else:
-            print(found)
+            return
+    text = {"mermaid": found.to_mermaid, "json": found.to_json}.get(form, found.__str__)()
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # `| head` has read enough. Python would complain once more when it flushes at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _not_a_graph(thing: object) -> str:

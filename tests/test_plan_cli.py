@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import operator
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -570,3 +571,26 @@ def test_help(run: Cli) -> None:
     code, out, err = run("plan", "--help")
     assert (code, err) == (0, "")
     assert "--mermaid" in out
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    code = (
+        "import sys, langgraph_alto.cli as cli\n"
+        "sys.stdin.read(); sys.exit(cli.main(['plan', 'examples/gains/send_chains.py:graph']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # nobody reads
+        process.stdin.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, "")
